@@ -1,0 +1,49 @@
+# Everything a contributor runs. All of it lives in .venv, the official packages that tests talk to in .venv/peers.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
+
+.PHONY: setup peers demo test test-all lint bench clean
+setup: .venv/.installed
+peers: $(PEERS:%=.venv/peers/openenv-%/.installed)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("Python 3.12 or newer is needed; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=/path/to/python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: pyproject.toml | $(UV)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --editable '.[gymnasium]' --group dev
+	@touch $@
+
+# The newest peer also gets the hub, to serve official environments; the older ones are only talked to.
+.venv/peers/openenv-0.10.0/.installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet openenv==0.10.0 --editable '.[gymnasium]'
+	@touch $@
+
+.venv/peers/openenv-%/.installed: | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet openenv==$*
+	@touch $@
+
+demo: setup
+	@$(BIN)/python examples/cartpole_round_trip.py
+
+test: setup peers
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+
+test-all: setup peers
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup peers
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,184 @@
+"""A client's connection to `/ws`, from the handshake to the end, in a thread of its own.
+
+The thread owns the socket: a step is one recv, one step of the environment, one send, with no hop between threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import socket
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.datastructures import Headers
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from interop.environment import Source
+from interop.protocol.codecs import MSGPACK_V1, codec
+from interop.protocol.frames import ErrorCode
+from interop.server.session import Session
+from interop.server.settings import Settings
+from interop.server.supervisor import Supervisor, Watched
+from interop.websocket import Closed, Connection
+
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+def run_connection(
+    sock: socket.socket,
+    handshake: bytes,
+    source: Source | None,
+    settings: Settings,
+    supervisor: Supervisor | None,
+    *,
+    path: str = "/ws",
+    full: tuple[int, int] | None = None,
+    release: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve one connection until it ends.
+
+    Args:
+        sock: The connected socket; closed on return.
+        handshake: The client's opening HTTP request, whole.
+        source: What to build the environment of; not needed if there is no room.
+        settings: The server's options.
+        supervisor: Watches the session; not needed if there is no room.
+        path: Where sessions are served.
+        full: Active and allowed sessions, if there is no room for this one.
+        release: Called when the session's place is free again; may be called twice.
+    """
+    protocol = ServerProtocol(
+        subprotocols=[Subprotocol(MSGPACK_V1)],
+        select_subprotocol=_select,
+        extensions=[ServerPerMessageDeflateFactory()] if settings.compression else None,
+        max_size=settings.max_message_size,
+    )
+    connection = Connection(sock, protocol, send_timeout=settings.send_timeout)
+    try:
+        request = _shake_hands(connection, handshake, settings, path)
+        if request is not None:
+            _serve(connection, request, source, supervisor, full, release)
+    finally:
+        connection.abort()
+        release()
+
+
+def _serve(
+    connection: Connection,
+    request: Request,
+    source: Source | None,
+    supervisor: Supervisor | None,
+    full: tuple[int, int] | None,
+    release: Callable[[], None],
+) -> None:
+    messages = codec(connection.protocol.subprotocol)
+    session = Session(source, messages)
+    watched = Watched(connection, session.protocol, release)
+    refusal = _refusal(session, request, full)
+    if refusal is None:
+        assert supervisor is not None
+        supervisor.watch(watched)
+        try:
+            refusal = session.open()
+            while refusal is None:
+                watched.work(False)
+                payload, text = connection.receive()
+                watched.work(True)
+                reply = session.handle(payload, text=text)
+                if reply is None or watched.failed.is_set():
+                    break
+                connection.send(reply, text=not messages.native)
+        except Closed:
+            pass
+        except BaseException as exc:  # the environment called sys.exit(), say
+            why = f"the session ended with {type(exc).__name__}: {exc}"
+            refusal = session.protocol.refuse(ErrorCode.SESSION_ERROR, why)
+        finally:
+            supervisor.forget(watched)
+            with contextlib.suppress(Exception):
+                session.close()
+            release()
+    with contextlib.suppress(Closed):
+        if refusal is not None:
+            connection.send(refusal, text=not messages.native)
+        if not watched.failed.is_set():
+            connection.close(1000)
+
+
+def _refusal(session: Session, request: Request, full: tuple[int, int] | None) -> bytes | None:
+    attach = parse_qs(urlsplit(request.path).query).get("session_id", [""])[0]
+    if attach:
+        return session.protocol.refuse(ErrorCode.SESSION_ERROR, f"Unknown session_id: {attach}")
+    if full is not None:
+        return session.protocol.refuse(
+            ErrorCode.CAPACITY_REACHED,
+            f"Server at capacity: {full[0]}/{full[1]} sessions active. Cannot accept new connections.",
+            active_sessions=full[0],
+            max_sessions=full[1],
+        )
+    return None
+
+
+def _shake_hands(connection: Connection, handshake: bytes, settings: Settings, path: str) -> Request | None:
+    protocol = connection.protocol
+    assert isinstance(protocol, ServerProtocol)
+    protocol.receive_data(handshake)
+    events = protocol.events_received()
+    if not events or not isinstance(events[0], Request):
+        return None
+    request = events[0]
+    status = _forbidden(request, settings, path)
+    if status is None:
+        response = protocol.accept(request)
+        del response.headers["Date"]
+    else:
+        response = _empty(status)
+    protocol.send_response(response)
+    for data in protocol.data_to_send():
+        if data:
+            connection.sock.sendall(data)
+    return request if response.status_code == 101 else None
+
+
+def _forbidden(request: Request, settings: Settings, path: str) -> int | None:
+    headers = request.headers
+    if urlsplit(request.path).path != path:
+        return 403  # what the official server's stack answers where there is no such WebSocket
+    if not authorized(headers.get("Authorization"), settings.token):
+        return 401
+    if not origin_allowed(headers.get("Origin"), headers.get("Host"), settings.origins):
+        return 403
+    return None
+
+
+def authorized(header: str | None, token: str | None) -> bool:
+    """Whether an `Authorization` header carries the token."""
+    return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+
+
+def origin_allowed(origin: str | None, host: str | None, origins: Sequence[str]) -> bool:
+    """Whether a request that a web page of `origin` makes may pass; programs send no Origin."""
+    if origin is None or "*" in origins or origin in origins:
+        return True
+    page, server = urlsplit(origin), urlsplit(f"//{host or ''}")
+    # The page's own host name must be a loopback name too: a name that was rebound to 127.0.0.1 is a foreign page.
+    return page.netloc == server.netloc and page.hostname in _LOOPBACK
+
+
+def _empty(status: int) -> Response:
+    phrase = {401: "Unauthorized", 403: "Forbidden"}[status]
+    headers = Headers(
+        {"Connection": "close", "Content-Length": "0", "Content-Type": "text/plain; charset=utf-8"},
+    )
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(status, phrase, headers, b"")
+
+
+def _select(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    # A client that offers others alone is served JSON, as the official server serves it.
+    return Subprotocol(MSGPACK_V1) if MSGPACK_V1 in offered else None

@@ -1,0 +1,180 @@
+"""The HTTP routes: health, descriptions, and the stateless reset, step and state (`docs/protocol.md`, HTTP)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from interop.environment import Description
+from interop.protocol import jsonrpc
+from interop.server.connection import authorized, origin_allowed
+from interop.server.runner import Runner
+from interop.server.settings import Settings
+from interop.server.stateless import FAILED, Reply
+
+TITLE = "OpenEnv Environment HTTP API"
+
+
+class ResetRequest(BaseModel):
+    """Arguments of a reset; further keys go to the environment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: Annotated[int | None, Field(default=None, ge=0)]
+    episode_id: Annotated[str | None, Field(default=None, max_length=255)]
+
+
+class StepRequest(BaseModel):
+    """An action; further keys go to the environment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: dict[str, Any]
+    timeout_s: Annotated[float | None, Field(default=None, gt=0)]
+    request_id: Annotated[str | None, Field(default=None, max_length=255)]
+
+
+class SplitRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    split: str
+
+
+class TaskRequest(SplitRequest):
+    index: int
+
+
+class RangeRequest(SplitRequest):
+    start: int | None = None
+    stop: int | None = None
+
+
+def build_app(runner: Runner, description: Description, settings: Settings, max_sessions: int) -> FastAPI:
+    """The application of one server, which allows so many sessions."""
+    app = FastAPI(title=TITLE, version="1.0.0", description=description.description)
+    _guard(app, settings)
+    _describe(app, description, settings, max_sessions)
+    if settings.mode == "simulation":
+        _simulate(app, runner)
+    _tasks(app, runner, description)
+    return app
+
+
+def _guard(app: FastAPI, settings: Settings) -> None:
+    @app.middleware("http")
+    async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        headers = request.headers
+        if request.url.path != "/health" and not authorized(headers.get("authorization"), settings.token):
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return JSONResponse({"detail": "Authorization: Bearer <token> is needed"}, 401, challenge)
+        if not origin_allowed(headers.get("origin"), headers.get("host"), settings.origins):
+            return JSONResponse({"detail": f"Origin {headers['origin']} is not allowed"}, 403)
+        return await proceed(request)
+
+
+def _describe(app: FastAPI, description: Description, settings: Settings, max_sessions: int) -> None:
+    schema: dict[str, Any] = {
+        "action": description.action,
+        "observation": description.observation,
+        "state": description.state,
+        "reset_observation": description.reset_observation or description.observation,
+    }
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "healthy"}
+
+    @app.get("/metadata")
+    async def metadata() -> dict[str, Any]:
+        return description.metadata()
+
+    @app.get("/schema")
+    async def schemas() -> dict[str, Any]:
+        return schema
+
+    @app.post("/mcp", openapi_extra=_body({"type": "object"}))
+    async def mcp(request: Request) -> dict[str, Any]:
+        try:
+            data = await request.json()
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            return jsonrpc.failure(None, jsonrpc.PARSE_ERROR, "Parse error")
+        return jsonrpc.answer(data)
+
+    limits = {"max_message_bytes": settings.max_message_size, "max_sessions": max_sessions}
+    for name, document in description.extensions.items():
+        app.get(f"/{name}", name=name)(_constant({**document, "limits": limits}))
+
+
+def _constant(document: dict[str, Any]) -> Callable[[], Awaitable[dict[str, Any]]]:
+    async def get() -> dict[str, Any]:
+        return document
+
+    return get
+
+
+def _simulate(app: FastAPI, runner: Runner) -> None:
+    @app.post("/reset")
+    async def reset(request: ResetRequest | None = None) -> Response:
+        arguments = {} if request is None else request.model_dump(exclude_unset=True)
+        return await _call(runner, "reset", arguments)
+
+    @app.post("/step")
+    async def step(request: StepRequest) -> Response:
+        return await _call(runner, "step", request.model_dump(exclude_unset=True))
+
+    @app.get("/state")
+    async def state() -> Response:
+        return await _call(runner, "state", {})
+
+
+def _tasks(app: FastAPI, runner: Runner, description: Description) -> None:
+    def known(env_name: str) -> str:
+        if env_name.lower() != description.name.lower():
+            raise HTTPException(404, f"unknown environment '{env_name}'")
+        return description.name
+
+    @app.get("/list_environments")
+    async def list_environments() -> list[str]:
+        return [description.name]
+
+    @app.get("/{env_name}/splits")
+    async def splits(env_name: str) -> Response:
+        known(env_name)
+        return await _call(runner, "splits", {})
+
+    @app.post("/{env_name}/tasks")
+    async def tasks(env_name: str, request: SplitRequest) -> Response:
+        return await _call(runner, "tasks", {"env_name": known(env_name), **request.model_dump()})
+
+    @app.post("/{env_name}/num_tasks")
+    async def num_tasks(env_name: str, request: SplitRequest) -> Response:
+        known(env_name)
+        return await _call(runner, "num_tasks", request.model_dump())
+
+    @app.post("/{env_name}/task")
+    async def task(env_name: str, request: TaskRequest) -> Response:
+        known(env_name)
+        return await _call(runner, "task", request.model_dump())
+
+    @app.post("/{env_name}/task_range")
+    async def task_range(env_name: str, request: RangeRequest) -> Response:
+        known(env_name)
+        return await _call(runner, "task_range", request.model_dump())
+
+
+async def _call(runner: Runner, operation: str, arguments: dict[str, Any]) -> Response:
+    reply: Reply = await run_in_threadpool(runner.call, operation, arguments)
+    if reply == FAILED:
+        return PlainTextResponse(FAILED[1], FAILED[0])
+    return Response(reply[1], reply[0], media_type="application/json")
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

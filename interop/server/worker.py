@@ -1,0 +1,97 @@
+"""The worker process: `python -m interop.server.worker FD`. It does one job after another; a session is its last."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from multiprocessing import reduction
+from multiprocessing.connection import Connection as Pipe
+from types import FrameType
+from typing import Any
+
+from interop.environment import Source
+from interop.errors import SourceError
+from interop.server.connection import run_connection
+from interop.server.settings import Settings
+from interop.server.stateless import call
+from interop.server.supervisor import Supervisor
+
+HEARTBEAT = 1.0
+
+
+def main() -> None:
+    """Take the source, then jobs, until the server is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server's to handle
+    pipe = Pipe(int(sys.argv[1]))
+    try:
+        path, pickled, settings = pickle.loads(pipe.recv_bytes())
+        sys.path[:] = path
+        source = _load(pickled)
+        pipe.send(source if isinstance(source, SourceError) else "ready")
+        while not isinstance(source, SourceError):
+            job, *arguments = pipe.recv()
+            if job == "session":
+                sock = socket.socket(fileno=reduction.recv_handle(pipe))
+                _run_session(pipe, sock, arguments[0], source, settings)
+                break
+            pipe.send(_describe(source) if job == "describe" else call(source, *arguments))
+    except (EOFError, OSError):
+        pass  # the server is gone
+
+
+def _load(pickled: bytes) -> Source | SourceError:
+    try:
+        source = pickle.loads(pickled)
+    except Exception as exc:
+        return SourceError(f"the source cannot be loaded in a worker process: {exc}")
+    assert isinstance(source, Source)
+    return source
+
+
+def _describe(source: Source) -> Any:
+    try:
+        return source.describe()
+    except SourceError as exc:
+        return exc
+
+
+def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Source, settings: Settings) -> None:
+    done = threading.Event()
+    sending = threading.Lock()
+
+    def say(word: str) -> None:
+        try:
+            with sending:
+                pipe.send(word)
+        except OSError:
+            os._exit(1)  # the server is gone
+
+    def leave() -> None:
+        # The hung step is in the main thread; nothing but the end of the process ends it.
+        say("done")
+        os._exit(1)
+
+    supervisor = Supervisor(settings, hung=leave)
+
+    def terminate(_: int, __: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and twice would cut the first short
+        supervisor.stop()
+        os._exit(0)
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT):
+            say("alive")
+
+    signal.signal(signal.SIGTERM, terminate)
+    threading.Thread(target=beat, daemon=True).start()
+    run_connection(sock, handshake, source, settings, supervisor)
+    done.set()
+    say("done")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Environments in processes of their own: a worker serves one session and ends with it.
+
+The worker gets the client's socket itself, so a step costs what it costs in a thread. What it does to its process, by a
+crash in C code or a step that never ends, is the end of that one session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing import reduction
+from multiprocessing.connection import Pipe as open_pipe
+from typing import Any
+
+import cloudpickle
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from interop.environment import Description, Source
+from interop.errors import SourceError
+from interop.protocol.codecs import MSGPACK_V1, codec
+from interop.protocol.frames import ErrorCode, error
+from interop.server.connection import run_connection
+from interop.server.settings import Settings
+from interop.server.stateless import FAILED, Reply
+from interop.websocket import Connection
+
+START_TIMEOUT = 120.0
+"""Longest start of a worker: heavy ecosystems take ten seconds to import."""
+GRACE = 3.0
+"""Sign of life that may be late: a worker gives one each second, unless C code holds its interpreter."""
+
+
+class WorkerDied(Exception):
+    """A worker ended before it answered."""
+
+
+class Worker:
+    """One process; `ask` and `run_session` are its only uses."""
+
+    def __init__(self, source: bytes, settings: Settings) -> None:
+        self._ready = False
+        self._pipe, theirs = open_pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "interop.server.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            # One thread of the server starts it, and that thread's end must not be its end.
+            start_new_session=True,
+        )
+        theirs.close()
+        self._pipe.send_bytes(cloudpickle.dumps((list(sys.path), source, settings)))
+
+    def wait_ready(self) -> None:
+        """Return when the worker can take a job. Raises `WorkerDied` or `SourceError`."""
+        if not self._ready:
+            self._receive(START_TIMEOUT)
+            self._ready = True
+
+    def ask(self, job: tuple[Any, ...], timeout: float) -> Any:
+        """The answer to a job that is not a session. Raises `WorkerDied` or `SourceError`."""
+        self._pipe.send(job)
+        return self._receive(timeout)
+
+    def run_session(self, sock: socket.socket, handshake: bytes, silence: float) -> bool:
+        """Hand a connection over and wait for its end: True if the worker ended it itself.
+
+        `silence` is how long the worker may give no sign of life.
+        """
+        try:
+            self._pipe.send(("session", handshake))
+            reduction.send_handle(self._pipe, sock.fileno(), self.process.pid)
+            while self._pipe.poll(silence):
+                if self._pipe.recv() == "done":
+                    return True
+        except (EOFError, OSError):
+            pass
+        return False
+
+    def stop(self, *, graceful: bool = False) -> None:
+        """End the process."""
+        self.process.send_signal(signal.SIGTERM if graceful else signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(3)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+
+    def _receive(self, timeout: float) -> Any:
+        try:
+            if not self._pipe.poll(timeout):
+                raise WorkerDied(f"no answer of the worker in {timeout:g} s")
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            raise WorkerDied(f"the worker ended with {self._ending()}") from None
+        if isinstance(answer, SourceError):
+            raise answer
+        return answer
+
+    def _ending(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2)
+        return ending(self.process.poll())
+
+
+def ending(code: int | None) -> str:
+    """An exit code in words."""
+    if code is None:
+        return "no exit code"
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+class ProcessRunner:
+    """Environments in worker processes. One spare worker is always ready, so that a client does not wait."""
+
+    def __init__(self, source: Source, settings: Settings) -> None:
+        self._settings = settings
+        try:
+            self._source = cloudpickle.dumps(source)
+        except Exception as exc:
+            raise SourceError(f"the source cannot be sent to another process ({exc}); use isolation='thread'") from exc
+        self._spares: list[Worker] = []
+        self._live: set[Worker] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def describe(self) -> Description:
+        try:
+            worker = self._take()
+            description = worker.ask(("describe",), START_TIMEOUT)
+        except WorkerDied as exc:
+            raise SourceError(f"the environment cannot be described: {exc}") from exc
+        assert isinstance(description, Description)
+        self._give_back(worker)
+        return description
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Reply:
+        worker = None
+        try:
+            worker = self._take()
+            status, body = worker.ask(("call", operation, dict(arguments)), self._settings.step_timeout)
+        except (WorkerDied, SourceError, OSError):
+            if worker is not None:
+                self._end(worker)
+            return FAILED
+        self._give_back(worker)
+        return status, body
+
+    def connect(
+        self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
+    ) -> None:
+        if full is None:
+            target, args = self._session, (sock, handshake, release)
+        else:
+            target, args = self._refuse, (sock, handshake, full)  # type: ignore[assignment]
+        threading.Thread(target=target, args=args, name="interop-session", daemon=True).start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            workers = [*self._live, *self._spares]
+        for worker in workers:
+            with contextlib.suppress(OSError):
+                worker.process.send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.stop(graceful=True)
+
+    def _session(self, sock: socket.socket, handshake: bytes, release: Callable[[], None]) -> None:
+        worker = None
+        try:
+            worker = self._take()
+            self._prepare_spare()
+            if not worker.run_session(sock, handshake, self._settings.step_timeout + GRACE):
+                hung = worker.process.poll() is None and not self._stopped
+                worker.stop()
+                how = "gave no sign of life and was ended" if hung else f"ended with {ending(worker.process.poll())}"
+                self._last_words(sock, handshake, f"the environment's process {how}")
+        except (WorkerDied, SourceError) as exc:
+            self._last_words(sock, handshake, f"the environment's process could not be started: {exc}")
+        finally:
+            sock.close()
+            release()
+            if worker is not None:
+                self._end(worker)
+
+    def _last_words(self, sock: socket.socket, handshake: bytes, why: str) -> None:
+        # The worker has shaken hands, and what it agreed to follows from the request alone.
+        binary = MSGPACK_V1.encode() in handshake
+        words = error(ErrorCode.SESSION_ERROR, f"{why}; the session is lost")
+        protocol = ServerProtocol(state=OPEN, max_size=self._settings.max_message_size)
+        connection = Connection(sock, protocol, send_timeout=1)
+        message = codec(MSGPACK_V1 if binary else None).encode(words)
+        with contextlib.suppress(Exception):
+            connection.send(message, text=not binary)
+            connection.close(timeout=1)
+
+    def _refuse(self, sock: socket.socket, handshake: bytes, full: tuple[int, int]) -> None:
+        # Nothing of the environment is needed to say that there is no place.
+        run_connection(sock, handshake, None, self._settings, None, full=full)
+
+    def _take(self) -> Worker:
+        with self._lock:
+            worker = self._spares.pop() if self._spares else None
+            if worker is None:
+                worker = Worker(self._source, self._settings)
+            self._live.add(worker)
+        worker.wait_ready()
+        return worker
+
+    def _prepare_spare(self) -> None:
+        with self._lock:
+            if not self._spares and not self._stopped:
+                self._spares.append(Worker(self._source, self._settings))
+
+    def _give_back(self, worker: Worker) -> None:
+        with self._lock:
+            self._live.discard(worker)
+            if not self._spares and not self._stopped:
+                self._spares.append(worker)
+                return
+        worker.stop()
+
+    def _end(self, worker: Worker) -> None:
+        with self._lock:
+            self._live.discard(worker)
+        worker.stop(graceful=True)

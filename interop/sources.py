@@ -1,0 +1,100 @@
+"""What users name: `gym:CartPole-v1?x=1` → a source, through the converters installed (entry points)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import parse_qsl
+
+from interop.environment import Source
+from interop.errors import SourceError
+
+GROUP = "interop.converters"
+
+
+def is_url(text: str) -> bool:
+    """Whether a name is a server's address rather than something to serve."""
+    return text.split("://", 1)[0].lower() in ("http", "https", "ws", "wss") and "://" in text
+
+
+def resolve(source: str) -> Source:
+    """The source that a text names.
+
+    Args:
+        source: `CONVERTER:TARGET[?key=value&...]`, such as `gym:CartPole-v1?sutton_barto_reward=true`.
+
+    Raises:
+        SourceError: No such converter, a package is missing, or the target cannot be found.
+    """
+    name, colon, rest = source.partition(":")
+    if not colon:
+        raise SourceError(f"{source!r} is no source; accepted is CONVERTER:TARGET with {_accepted()}, or a URL")
+    if is_url(source):
+        raise SourceError(f"{source} is a server already; name what it should serve, such as gym:CartPole-v1")
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found:
+        raise SourceError(f"{source!r}: there is no converter {name!r}; installed are {_accepted()}")
+    target, _, query = rest.partition("?")
+    if not target:
+        raise SourceError(f"{source!r} names nothing after the colon")
+    try:
+        wrap = found[name].load()
+    except ImportError as exc:
+        extra = {"gym": "gymnasium"}.get(name, name)
+        raise SourceError(
+            f"{source!r} needs a package that is not installed ({exc}); pip install 'openenv-interop[{extra}]'"
+        ) from exc
+    made = wrap(target, **_options(source, query))
+    assert isinstance(made, Source)
+    return made
+
+
+def to_source(thing: Any) -> Source:
+    """The source of anything that can be served: a text, a `Source`, a Gymnasium environment or a factory of one.
+
+    Raises:
+        SourceError: It cannot be served; the message says what can.
+    """
+    if isinstance(thing, Source):
+        return thing
+    if isinstance(thing, str):
+        return resolve(thing)
+    wrap = _gymnasium_wrap(thing)
+    if wrap is None:
+        raise SourceError(
+            f"{thing!r} cannot be served; accepted are a source such as 'gym:CartPole-v1', a Gymnasium environment, "
+            "a function that returns one, or an interop.Source"
+        )
+    made = wrap(thing)
+    assert isinstance(made, Source)
+    return made
+
+
+def gymnasium_converter(module: str, name: str) -> Any:
+    """Something of the Gymnasium converter beyond its `wrap`. Raises `SourceError` where Gymnasium is missing."""
+    # An entry point is the only way from here to a converter.
+    (point,) = entry_points(group=GROUP, name="gym")
+    package = point.module.rpartition(".")[0]
+    try:
+        return getattr(import_module(f"{package}.{module}"), name)
+    except ImportError as exc:
+        raise SourceError(f"Gymnasium is not installed ({exc}); pip install 'openenv-interop[gymnasium]'") from exc
+
+
+def _gymnasium_wrap(thing: Any) -> Any:
+    if hasattr(thing, "reset") and hasattr(thing, "action_space") and not isinstance(thing, type):
+        return gymnasium_converter("wrap", "wrap_environment")
+    return gymnasium_converter("wrap", "wrap_factory") if callable(thing) else None
+
+
+def _options(source: str, query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as exc:
+        raise SourceError(f"{source!r}: {query!r} is not key=value[&key=value...]: {exc}") from None
+    return dict(pairs)
+
+
+def _accepted() -> str:
+    return ", ".join(sorted(f"{point.name}:" for point in entry_points(group=GROUP))) or "none"

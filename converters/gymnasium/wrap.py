@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 import orjson
 from gymnasium.envs.registration import EnvSpec
 
@@ -298,6 +299,8 @@ def _plain_reward(reward: Any, types: dict[str, str]) -> Any:
 def _show(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, np.generic | np.ndarray) and value.size <= 16 and value.dtype.kind in "biuf":
+        return value.tolist()
     text = repr(value)
     return text if len(text) <= 200 else text[:197] + "..."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -60,7 +60,7 @@ def build_app(runner: Runner, description: Description, settings: Settings, max_
     _guard(app, settings)
     _describe(app, description, settings, max_sessions)
     if settings.mode == "simulation":
-        _simulate(app, runner)
+        _simulate(app, runner, description)
     _tasks(app, runner, description)
     return app
 
@@ -119,17 +119,29 @@ def _constant(document: dict[str, Any]) -> Callable[[], Awaitable[dict[str, Any]
     return get
 
 
-def _simulate(app: FastAPI, runner: Runner) -> None:
-    @app.post("/reset")
+def _simulate(app: FastAPI, runner: Runner, description: Description) -> None:
+    result = {
+        "type": "object",
+        "properties": {
+            "observation": _embedded(description.observation, without=("reward", "done")),
+            "reward": {"type": ["number", "null"]},
+            "done": {"type": "boolean"},
+            "metadata": {"type": ["object", "null"]},
+        },
+        "required": ["observation", "reward", "done", "metadata"],
+    }
+    action = {"properties": {"action": _embedded(description.action)}, "required": ["action"], "type": "object"}
+
+    @app.post("/reset", responses=_reply(result))
     async def reset(request: ResetRequest | None = None) -> Response:
         arguments = {} if request is None else request.model_dump(exclude_unset=True)
         return await _call(runner, "reset", arguments)
 
-    @app.post("/step")
+    @app.post("/step", responses=_reply(result), openapi_extra=_body(action))
     async def step(request: StepRequest) -> Response:
         return await _call(runner, "step", request.model_dump(exclude_unset=True))
 
-    @app.get("/state")
+    @app.get("/state", responses=_reply(_embedded(description.state)))
     async def state() -> Response:
         return await _call(runner, "state", {})
 
@@ -174,6 +186,22 @@ async def _call(runner: Runner, operation: str, arguments: dict[str, Any]) -> Re
     if reply == FAILED:
         return PlainTextResponse(FAILED[1], FAILED[0])
     return Response(reply[1], reply[0], media_type="application/json")
+
+
+def _embedded(schema: Mapping[str, Any], without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A schema as a part of the OpenAPI document; one with references of its own only by its title."""
+    if "$defs" in schema:
+        return {"type": "object", "title": schema.get("title", "object"), "description": "See GET /schema."}
+    parts = dict(schema)
+    if "properties" in parts:
+        parts["properties"] = {key: value for key, value in parts["properties"].items() if key not in without}
+    if "required" in parts:
+        parts["required"] = [key for key in parts["required"] if key not in without]
+    return parts
+
+
+def _reply(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "Successful Response", "content": {"application/json": {"schema": schema}}}}
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:

@@ -94,4 +94,4 @@ def _vector(environment: Environment, data: Mapping[str, Any]) -> Mapping[str, A
     try:
         return environment.vector(data)
     except NotImplementedError:
-        raise FrameError(ErrorCode.UNKNOWN_TYPE, "this environment has no vector form") from None
+        raise FrameError(ErrorCode.VALIDATION_ERROR, "Invalid message: this environment has no vector form") from None

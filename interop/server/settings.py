@@ -52,3 +52,14 @@ class Settings:
     compression: bool = False
     origins: tuple[str, ...] = ()
     token: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("step_timeout", "idle_timeout", "ping_interval", "ping_timeout", "send_timeout"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; accepted is a number of seconds above 0")
+        for name in ("max_sessions", "max_message_size"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; accepted is 1 or more")
+        for name, accepted in (("mode", ("simulation", "production")), ("isolation", ("thread", "process"))):
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; accepted are {' and '.join(accepted)}")

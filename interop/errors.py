@@ -42,9 +42,9 @@ class CannotCarry(InteropError):
         self.path = path or "/"
         self.value = value
         self._arguments = (path, value, why, way_out)
-        text = repr(value)
-        shown = text if len(text) <= 120 else text[:117] + "..."
-        super().__init__(f"{self.path} cannot be carried: {why} (value {shown} of type {_type_name(value)}). {way_out}")
+        super().__init__(
+            f"{self.path} cannot be carried: {why} (value {_shown(value)} of type {_type_name(value)}). {way_out}"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return CannotCarry, self._arguments
@@ -112,6 +112,14 @@ class SessionLost(SessionError, ConnectionError):
 
 class SessionTimeout(SessionError, TimeoutError):
     """No reply in time. The connection was dropped, so that a late reply is never taken for another's."""
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except Exception:  # somebody's __repr__, or an integer of more digits than Python writes
+        return "that cannot be shown"
+    return text if len(text) <= 120 else text[:117] + "..."
 
 
 def _type_name(value: object) -> str:

@@ -170,7 +170,12 @@ def _documents(url: str, options: ClientOptions) -> tuple[dict[str, Any] | None,
     base = http_url(url)
     try:
         with httpx.Client(
-            base_url=base, headers=dict(options.headers), timeout=options.connect_timeout, trust_env=False
+            base_url=base,
+            headers=dict(options.headers),
+            timeout=options.connect_timeout,
+            trust_env=False,
+            # A TLS context is most of the time that an environment takes to be made; plain HTTP needs none.
+            verify=base.startswith("https:"),
         ) as client:
             exact = client.get("/gymnasium")
             document = exact.json() if exact.status_code == 200 else None

@@ -41,7 +41,10 @@ class OpenEnvEnv(gymnasium.Env[Any, Any]):
     """
 
     # What gymnasium.make knows before there is a server: it builds the other modes from these.
-    metadata = {"render_modes": ["rgb_array", "depth_array", "ansi"], "render_fps": 30}  # noqa: RUF012
+    metadata = {  # noqa: RUF012
+        "render_modes": ["rgb_array", "depth_array", "rgbd_tuple", "state_pixels", "ansi"],
+        "render_fps": 30,
+    }
 
     def __init__(
         self,

@@ -146,8 +146,8 @@ def _encode_scalar(value: np.generic, path: str, types: Types) -> Any:
         raise refusal(path, value)
     types[path] = dtype_name(dtype)
     if isinstance(value, np.bytes_):
-        return to_base64(value)
-    return utf8(path)(str(value)) if isinstance(value, np.str_) else plain_array(np.asarray(value), path)
+        return to_base64(value[:])
+    return utf8(path)(value[:]) if isinstance(value, np.str_) else plain_array(np.asarray(value), path)
 
 
 def _encode_array(value: Array, path: str, types: Types, depth: int) -> Any:

@@ -202,7 +202,14 @@ def _node(schema: Any, root: Schema) -> _Node:
 
 
 def _labels(labels: list[Any]) -> _Node:
-    return _Node(Labels(labels), lambda index: labels[int(index)], lambda value: np.int64(labels.index(value)))
+    space = Labels(labels)
+
+    def encode(index: Any) -> Any:
+        if not space.contains(index):  # -1 would be the last label
+            raise CannotCarry("/action", index, f"it is not in {space}", f"Take an index from 0 to {len(labels) - 1}.")
+        return labels[int(index)]
+
+    return _Node(space, encode, lambda value: np.int64(labels.index(value)))
 
 
 def _union(options: list[Any], all_options: list[Any], root: Schema) -> _Node:
@@ -250,12 +257,7 @@ def _number(schema: Schema) -> _Node:
 
 def _array(schema: Schema, root: Schema) -> _Node:
     if "prefixItems" in schema:
-        nodes = [_node(item, root) for item in schema["prefixItems"]]
-        return _Node(
-            spaces.Tuple([node.space for node in nodes]),
-            lambda value: [node.encode(item) for node, item in zip(nodes, value, strict=True)],
-            lambda value: tuple(node.decode(item) for node, item in zip(nodes, value, strict=True)),
-        )
+        return _fixed([_node(item, root) for item in schema["prefixItems"]])
     node = _node(schema.get("items", {}), root)
     length = schema.get("minItems")
     if length is not None and length == schema.get("maxItems") and isinstance(node.space, spaces.Box):
@@ -264,10 +266,20 @@ def _array(schema: Schema, root: Schema) -> _Node:
         low, high = (np.broadcast_to(bound, shape) for bound in (inner.low, inner.high))
         box = spaces.Box(low, high, shape, inner.dtype.type)
         return _Node(box, lambda value: np.asarray(value).tolist(), lambda value: np.array(value, inner.dtype))
+    if length is not None and length == schema.get("maxItems"):
+        return _fixed([node] * length)
     return _Node(
         spaces.Sequence(node.space),
         lambda value: [node.encode(item) for item in value],
         lambda value: tuple(node.decode(item) for item in value),
+    )
+
+
+def _fixed(nodes: list[_Node]) -> _Node:
+    return _Node(
+        spaces.Tuple([node.space for node in nodes]),
+        lambda value: [node.encode(item) for node, item in zip(nodes, value, strict=True)],
+        lambda value: tuple(node.decode(item) for node, item in zip(nodes, value, strict=True)),
     )
 
 

@@ -128,10 +128,10 @@ def _array(depth: int, array: Any) -> Any:
 
 def _scalar(value: Any) -> Any:
     dtype = value.dtype
-    if dtype.char == "U":
-        return msgpack.ExtType(SCALAR, b"\x00\x01U" + str(value).encode("utf-8", "surrogatepass"))
+    if dtype.char == "U":  # a slice is the whole text; str() drops NULs at its end
+        return msgpack.ExtType(SCALAR, b"\x00\x01U" + value[:].encode("utf-8", "surrogatepass"))
     if dtype.char == "S":
-        return msgpack.ExtType(SCALAR, b"\x00\x01S" + bytes(value))
+        return msgpack.ExtType(SCALAR, b"\x00\x01S" + value[:])
     header = _header(dtype.str, dtype.char, ())
     if header is None or type(value) is not dtype.type:
         raise refusal("", value)

@@ -112,7 +112,9 @@ class Description:
     """What a server says of its environment without building one.
 
     Attributes:
-        name: The environment's name; also the Task API's `{env_name}`.
+        name: The environment's name.
+        env_name: The Task API's `{env_name}`; `name` if None.
+        factory_name: What builds it, as a FACTORY_ERROR says; `name` if None.
         description: One sentence for people.
         version: The environment's version.
         author: Who made it, if known.
@@ -138,6 +140,8 @@ class Description:
     reset_observation: Mapping[str, Any] | None = None
     extensions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     max_sessions: int | None = None
+    env_name: str | None = None
+    factory_name: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The body of `GET /metadata`, keys in the official order."""

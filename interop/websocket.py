@@ -108,9 +108,7 @@ class Connection:
 
     def abort(self) -> None:
         """Close the socket at once. A reader in another thread sees the end."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
+        abort(self.sock)
 
     # For a second thread
 
@@ -209,6 +207,13 @@ class Connection:
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
             self.protocol.receive_eof()
+
+
+def abort(sock: socket.socket) -> None:
+    """Close a socket at once, for everybody who has it."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _set_timeout(sock: socket.socket, option: int, seconds: float) -> None:

@@ -240,8 +240,9 @@ def _integer(schema: Schema) -> _Node:
         return _Node(discrete, int, np.int64)
     limits = np.iinfo(np.int64)
     box = spaces.Box(
-        np.int64(max(low, limits.min)) if math.isfinite(low) else limits.min,
-        np.int64(min(high, limits.max)) if math.isfinite(high) else limits.max,
+        # No bound is sampled from; the dtype's limit as a bound is not.
+        np.int64(low) if low > limits.min else -np.inf,
+        np.int64(high) if high < limits.max else np.inf,
         (),
         np.int64,
     )
@@ -265,9 +266,11 @@ def _array(schema: Schema, root: Schema) -> _Node:
         shape = (length, *inner.shape)
         low, high = (np.broadcast_to(bound, shape) for bound in (inner.low, inner.high))
         box = spaces.Box(low, high, shape, inner.dtype.type)
+        for name in ("bounded_below", "bounded_above"):
+            setattr(box, name, np.broadcast_to(getattr(inner, name), shape).copy())
         return _Node(box, lambda value: np.asarray(value).tolist(), lambda value: np.array(value, inner.dtype))
     if length is not None and length == schema.get("maxItems"):
-        return _fixed([node] * length)
+        return _fixed([_node(schema.get("items", {}), root) for _ in range(length)])
     return _Node(
         spaces.Sequence(node.space),
         lambda value: [node.encode(item) for item in value],

@@ -33,6 +33,10 @@ class Served:
     app: Any = None
 
 
+_seen: list[Served] = []
+"""Every server of this process, since a module is imported once but may be named again."""
+
+
 def require_openenv() -> None:
     """Import openenv, or say how to get it."""
     try:
@@ -81,6 +85,8 @@ def load_package(directory: Path) -> Served:
     for name, root in ways:
         try:
             app, served = load(name, attribute or "app", root)
+            if not _inside(sys.modules[name], directory):
+                raise ImportError(f"{name} is another package's, imported before; use a process for each")
             return choose(app, served, f"{name}:{attribute or 'app'} of {directory}")
         except (ImportError, AttributeError) as exc:
             failures.append(f"as {name} in {root}: {type(exc).__name__}: {exc}")
@@ -90,11 +96,12 @@ def load_package(directory: Path) -> Served:
 
 def choose(app: Any, served: list[Served], reference: str) -> Served:
     """The server behind `app`; the only one there is, where `app` was built around it."""
-    behind = [one for one in served if one.app is app and one.app is not None] or served
+    behind = [one for one in _seen if one.app is app and one.app is not None] or served
     if len(behind) != 1:
         raise SourceError(
             f"{reference} sets up {len(behind)} OpenEnv servers while it is imported; one call of openenv's create_app "
-            f"(or create_fastapi_app) at the module's top level is needed. Accepted are {ACCEPTED}."
+            "(or create_fastapi_app) at the module's top level is needed, in a module that nobody imported before. "
+            f"Accepted are {ACCEPTED}."
         )
     return behind[0]
 
@@ -114,7 +121,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 
 def _shadowed(directory: Path) -> bool:
     """Whether another package's `server`, `models` or the like has been imported already."""
-    names = {path.stem for path in directory.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    names = {path.stem for path in directory.iterdir() if path.suffix == ".py" or path.is_dir()}
     return any(name in sys.modules and not _inside(sys.modules[name], directory) for name in names)
 
 
@@ -141,7 +148,9 @@ def _watched() -> Iterator[list[Served]]:
         init(self, *args, **kwargs)
         given = inspect.signature(init).bind(self, *args, **kwargs).arguments
         config = given.get("concurrency_config")
-        served.append(Served(self, given.get("max_concurrent_envs") if config is None else config.max_concurrent_envs))
+        asked = given.get("max_concurrent_envs") if config is None else config.max_concurrent_envs
+        served.append(Served(self, asked))
+        _seen.append(served[-1])
 
     @functools.wraps(register)
     def watched_register(self: Any, app: Any, *args: Any, **kwargs: Any) -> Any:

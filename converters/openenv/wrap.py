@@ -33,12 +33,13 @@ def wrap(target: str, **options: str) -> Source:
     require_openenv()
     directory = Path(target)
     if directory.is_dir():
+        target = str(directory.resolve())
         served = load_package(directory)
     elif ":" in target:
         served = _named(target)
     else:
         raise SourceError(f"{target!r} is no OpenEnv environment. Accepted are {ACCEPTED}.")
-    return OpenEnvSource(served, {key: _value(text) for key, text in options.items()})
+    return OpenEnvSource(served, target, options)
 
 
 def _named(target: str) -> Served:
@@ -67,12 +68,17 @@ def _value(text: str) -> Any:
 class OpenEnvSource(Source):
     """An official environment, by the official server object that would have served it."""
 
-    def __init__(self, served: Served, options: Mapping[str, Any]) -> None:
+    def __init__(self, served: Served, target: str, options: Mapping[str, str]) -> None:
+        self._named = functools.partial(wrap, target, **options)
         self._served = served
         self._server = served.server
         self._factory: Callable[[], Any] = self._server._env_factory
         if options:
-            self._factory = functools.partial(self._factory, **options)
+            self._factory = functools.partial(self._factory, **{key: _value(text) for key, text in options.items()})
+
+    def __reduce__(self) -> tuple[Callable[[], Source], tuple[()]]:
+        # A worker process imports the environment anew: the official server object holds locks.
+        return self._named, ()
 
     def describe(self) -> Description:
         return self._description
@@ -85,7 +91,9 @@ class OpenEnvSource(Source):
         metadata, cls = self._look()
         reset_observation = getattr(server, "reset_observation_cls", server.observation_cls)
         return Description(
-            name=getattr(server, "env_name", None) or cls.__name__,
+            name=metadata.name,
+            env_name=getattr(server, "env_name", None) or cls.__name__,
+            factory_name=getattr(self._factory, "__name__", cls.__name__),
             description=metadata.description,
             version=metadata.version,
             author=metadata.author,

@@ -23,8 +23,9 @@ from interop.protocol.frames import ErrorCode
 from interop.server.session import Session
 from interop.server.settings import Settings
 from interop.server.supervisor import Supervisor, Watched
-from interop.websocket import Closed, Connection
+from interop.websocket import Closed, Connection, abort
 
+PATH = "/ws"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -35,7 +36,7 @@ def run_connection(
     settings: Settings,
     supervisor: Supervisor | None,
     *,
-    path: str = "/ws",
+    greeted: bool = False,
     full: tuple[int, int] | None = None,
     release: Callable[[], None] = lambda: None,
 ) -> None:
@@ -47,9 +48,25 @@ def run_connection(
         source: What to build the environment of; not needed if there is no room.
         settings: The server's options.
         supervisor: Watches the session; not needed if there is no room.
-        path: Where sessions are served.
+        greeted: Whether the handshake was answered already, by `greet` in another process.
         full: Active and allowed sessions, if there is no room for this one.
         release: Called when the session's place is free again; may be called twice.
+    """
+    try:
+        greeting = greet(sock, handshake, settings, answer=not greeted)
+        if greeting is not None:
+            _serve(*greeting, source, supervisor, full, release)
+    finally:
+        abort(sock)
+        release()
+
+
+def greet(
+    sock: socket.socket, handshake: bytes, settings: Settings, *, answer: bool = True
+) -> tuple[Connection, Request] | None:
+    """Answer the opening handshake: the open connection and its request, or None if it was refused.
+
+    `answer=False` comes to the same result without sending it.
     """
     protocol = ServerProtocol(
         subprotocols=[Subprotocol(MSGPACK_V1)],
@@ -58,13 +75,22 @@ def run_connection(
         max_size=settings.max_message_size,
     )
     connection = Connection(sock, protocol, send_timeout=settings.send_timeout)
-    try:
-        request = _shake_hands(connection, handshake, settings, path)
-        if request is not None:
-            _serve(connection, request, source, supervisor, full, release)
-    finally:
-        connection.abort()
-        release()
+    protocol.receive_data(handshake)
+    events = protocol.events_received()
+    if not events or not isinstance(events[0], Request):
+        return None
+    request = events[0]
+    status = _forbidden(request, settings)
+    if status is None:
+        response = protocol.accept(request)
+        del response.headers["Date"]
+    else:
+        response = _empty(status)
+    protocol.send_response(response)
+    for data in protocol.data_to_send():
+        if data and answer:
+            sock.sendall(data)
+    return (connection, request) if response.status_code == 101 else None
 
 
 def _serve(
@@ -123,30 +149,9 @@ def _refusal(session: Session, request: Request, full: tuple[int, int] | None) -
     return None
 
 
-def _shake_hands(connection: Connection, handshake: bytes, settings: Settings, path: str) -> Request | None:
-    protocol = connection.protocol
-    assert isinstance(protocol, ServerProtocol)
-    protocol.receive_data(handshake)
-    events = protocol.events_received()
-    if not events or not isinstance(events[0], Request):
-        return None
-    request = events[0]
-    status = _forbidden(request, settings, path)
-    if status is None:
-        response = protocol.accept(request)
-        del response.headers["Date"]
-    else:
-        response = _empty(status)
-    protocol.send_response(response)
-    for data in protocol.data_to_send():
-        if data:
-            connection.sock.sendall(data)
-    return request if response.status_code == 101 else None
-
-
-def _forbidden(request: Request, settings: Settings, path: str) -> int | None:
+def _forbidden(request: Request, settings: Settings) -> int | None:
     headers = request.headers
-    if urlsplit(request.path).path != path:
+    if urlsplit(request.path).path != PATH:
         return 403  # what the official server's stack answers where there is no such WebSocket
     if not authorized(headers.get("Authorization"), settings.token):
         return 401

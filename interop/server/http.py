@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Body, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -133,9 +133,8 @@ def _simulate(app: FastAPI, runner: Runner, description: Description) -> None:
     action = {"properties": {"action": _embedded(description.action)}, "required": ["action"], "type": "object"}
 
     @app.post("/reset", responses=_reply(result))
-    async def reset(request: ResetRequest | None = None) -> Response:
-        arguments = {} if request is None else request.model_dump(exclude_unset=True)
-        return await _call(runner, "reset", arguments)
+    async def reset(request: Annotated[ResetRequest, Body(default_factory=ResetRequest)]) -> Response:
+        return await _call(runner, "reset", request.model_dump(exclude_unset=True))
 
     @app.post("/step", responses=_reply(result), openapi_extra=_body(action))
     async def step(request: StepRequest) -> Response:
@@ -147,14 +146,16 @@ def _simulate(app: FastAPI, runner: Runner, description: Description) -> None:
 
 
 def _tasks(app: FastAPI, runner: Runner, description: Description) -> None:
+    name = description.env_name or description.name
+
     def known(env_name: str) -> str:
-        if env_name.lower() != description.name.lower():
+        if env_name.lower() != name.lower():
             raise HTTPException(404, f"unknown environment '{env_name}'")
-        return description.name
+        return name
 
     @app.get("/list_environments")
     async def list_environments() -> list[str]:
-        return [description.name]
+        return [name]
 
     @app.get("/{env_name}/splits")
     async def splits(env_name: str) -> Response:

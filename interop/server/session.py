@@ -32,7 +32,8 @@ class Session:
         try:
             self._environment = self._source.create()
         except Exception:
-            name = self._source.describe().name
+            description = self._source.describe()
+            name = description.factory_name or description.name
             return self.protocol.refuse(
                 ErrorCode.FACTORY_ERROR,
                 f"Environment factory '{name}' failed to create instance.",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pydantic
 from pydantic_core import to_json
 
 from interop.environment import Environment, RawJSON, Source, StepResult, Tasks
 from interop.errors import InvalidAction
-from interop.protocol.frames import error_list
 
 Reply = tuple[int, bytes]
 """HTTP status and body; a 500 has the official server's plain text."""
@@ -24,8 +22,6 @@ def call(source: Source, operation: str, arguments: Mapping[str, Any]) -> Reply:
         if operation in ("reset", "step", "state"):
             return _with_environment(source, operation, arguments)
         return _task_call(source, operation, arguments)
-    except pydantic.ValidationError as exc:
-        return _invalid(error_list(exc))
     except InvalidAction as exc:
         return _invalid(exc.errors)
     except Exception:

@@ -88,7 +88,7 @@ def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Sour
 
     signal.signal(signal.SIGTERM, terminate)
     threading.Thread(target=beat, daemon=True).start()
-    run_connection(sock, handshake, source, settings, supervisor)
+    run_connection(sock, handshake, source, settings, supervisor, greeted=True)
     done.set()
     say("done")
 

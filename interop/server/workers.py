@@ -18,17 +18,16 @@ from multiprocessing.connection import Pipe as open_pipe
 from typing import Any
 
 import cloudpickle
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
 
 from interop.environment import Description, Source
 from interop.errors import SourceError
-from interop.protocol.codecs import MSGPACK_V1, codec
+from interop.protocol.codecs import codec
 from interop.protocol.frames import ErrorCode, error
-from interop.server.connection import run_connection
+from interop.server.connection import greet, run_connection
 from interop.server.settings import Settings
 from interop.server.stateless import FAILED, Reply
-from interop.websocket import Connection
+from interop.websocket import Closed, abort
+from interop.websocket import Connection as WebSocket
 
 START_TIMEOUT = 120.0
 """Longest start of a worker: heavy ecosystems take ten seconds to import."""
@@ -173,33 +172,30 @@ class ProcessRunner:
             worker.stop(graceful=True)
 
     def _session(self, sock: socket.socket, handshake: bytes, release: Callable[[], None]) -> None:
+        try:
+            # The client gets its answer before there is a worker: some ecosystems take ten seconds to import.
+            greeting = greet(sock, handshake, self._settings)
+            if greeting is not None:
+                self._serve(greeting[0], handshake)
+        finally:
+            abort(sock)
+            release()
+
+    def _serve(self, connection: WebSocket, handshake: bytes) -> None:
         worker = None
         try:
             worker = self._take()
             self._prepare_spare()
-            if not worker.run_session(sock, handshake, self._settings.step_timeout + GRACE):
+            if not worker.run_session(connection.sock, handshake, self._settings.step_timeout + GRACE):
                 hung = worker.process.poll() is None and not self._stopped
                 worker.stop()
                 how = "gave no sign of life and was ended" if hung else f"ended with {ending(worker.process.poll())}"
-                self._last_words(sock, handshake, f"the environment's process {how}")
+                _last_words(connection, f"the environment's process {how}")
         except (WorkerDied, SourceError) as exc:
-            self._last_words(sock, handshake, f"the environment's process could not be started: {exc}")
+            _last_words(connection, f"the environment's process could not be started: {exc}")
         finally:
-            sock.close()
-            release()
             if worker is not None:
                 self._end(worker)
-
-    def _last_words(self, sock: socket.socket, handshake: bytes, why: str) -> None:
-        # The worker has shaken hands, and what it agreed to follows from the request alone.
-        binary = MSGPACK_V1.encode() in handshake
-        words = error(ErrorCode.SESSION_ERROR, f"{why}; the session is lost")
-        protocol = ServerProtocol(state=OPEN, max_size=self._settings.max_message_size)
-        connection = Connection(sock, protocol, send_timeout=1)
-        message = codec(MSGPACK_V1 if binary else None).encode(words)
-        with contextlib.suppress(Exception):
-            connection.send(message, text=not binary)
-            connection.close(timeout=1)
 
     def _refuse(self, sock: socket.socket, handshake: bytes, full: tuple[int, int]) -> None:
         # Nothing of the environment is needed to say that there is no place.
@@ -231,3 +227,11 @@ class ProcessRunner:
         with self._lock:
             self._live.discard(worker)
         worker.stop(graceful=True)
+
+
+def _last_words(connection: WebSocket, why: str) -> None:
+    messages = codec(connection.protocol.subprotocol)
+    words = messages.encode(error(ErrorCode.SESSION_ERROR, f"{why}; the session is lost"))
+    with contextlib.suppress(Closed, OSError):
+        connection.send(words, text=not messages.native)
+        connection.close(timeout=1)

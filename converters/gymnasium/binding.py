@@ -179,16 +179,19 @@ def _documents(url: str, options: ClientOptions) -> tuple[dict[str, Any] | None,
         ) as client:
             exact = client.get("/gymnasium")
             document = exact.json() if exact.status_code == 200 else None
+            found: dict[str, Any] | None = None
             if isinstance(document, dict) and document.get("format") == FORMAT:
-                schema: Any = None
-            else:
-                document = None
-            schema = client.get("/schema").raise_for_status().json()
+                found = document
+            schema: Any = client.get("/schema").raise_for_status().json()
+    except httpx.HTTPStatusError as exc:
+        raise ConnectError(
+            f"{base} does not describe itself as an OpenEnv server: GET /schema is HTTP {exc.response.status_code}"
+        ) from exc
     except (httpx.HTTPError, ValueError) as exc:
         raise ConnectError(f"{base} does not describe itself as an OpenEnv server: {exc}") from exc
     if not isinstance(schema, dict) or not isinstance(schema.get("action"), dict):
         raise ConnectError(f"{base}/schema has no action schema")
-    return document, schema
+    return found, schema
 
 
 def _spec(document: Mapping[str, Any] | None) -> EnvSpec | None:

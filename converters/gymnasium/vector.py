@@ -140,10 +140,15 @@ class SessionsVectorEnv(SyncVectorEnv):
         """Step all sub-environments."""
         batch = list(gymnasium.vector.utils.iterate(self.action_space, actions))
         resets = self._autoreset_envs if self.autoreset_mode is AutoresetMode.NEXT_STEP else [False] * self.num_envs
-        for env, action, reset in zip(self.envs, batch, resets, strict=True):
-            assert isinstance(env, _Prefetch)
-            env.prefetch(None if reset else action)
-        return super().step(actions)
+        try:
+            for env, action, reset in zip(self.envs, batch, resets, strict=True):
+                assert isinstance(env, _Prefetch)
+                env.prefetch(None if reset else action)
+            return super().step(actions)
+        except Exception:
+            for env in self.envs:
+                env.discard()  # type: ignore[attr-defined]
+            raise
 
     def close_extras(self, **kwargs: Any) -> None:
         """End all sessions."""
@@ -159,25 +164,34 @@ class _Prefetch(gymnasium.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: OpenEnvEnv) -> None:
         super().__init__(env)
         self._remote = env
-        self._sent = False
+        self._sent: str | None = None
 
     def prefetch(self, action: Any) -> None:
         """Send the step of an action, or a plain reset for None."""
+        self.discard()
         if action is None:
             self._remote.send_reset()
         else:
             self._remote.send_step(action)
-        self._sent = True
+        self._sent = "reset" if action is None else "step"
+
+    def discard(self) -> None:
+        """Take a reply that nobody has asked for, so that it is not taken for another's."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            with contextlib.suppress(InteropError):
+                self._remote.session.receive()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        if self._sent and seed is None and options is None:
-            self._sent = False
+        if self._sent == "reset" and seed is None and options is None:
+            self._sent = None
             return self._remote.receive_reset()
+        self.discard()
         return self._remote.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        if self._sent:
-            self._sent = False
+        if self._sent == "step":
+            self._sent = None
             return self._remote.receive_step()
         return self._remote.step(action)
 

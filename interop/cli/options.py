@@ -1,0 +1,46 @@
+"""The arguments and options that commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from interop.cli.errors import TRACEBACK
+
+_SOURCE = "gym:ID or openenv:MODULE:ATTRIBUTE, with ?key=value for its arguments"
+
+
+def command_app() -> typer.Typer:
+    """The application of one command; its help is drawn in a terminal and plain elsewhere."""
+    return typer.Typer(add_completion=False, rich_markup_mode="rich" if sys.stdout.isatty() else None)
+
+
+def _want_traceback(wanted: bool) -> None:
+    if wanted:
+        os.environ[TRACEBACK] = "1"  # which processes that we start inherit
+
+
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help=f"What to serve: {_SOURCE}.", show_default=False)]
+SourceOrUrl = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE|URL", help=f"A server's address, or what to serve for this: {_SOURCE}.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="INTEROP_TOKEN", metavar="TEXT", help="The bearer token of the server.", show_default="none"),
+]
+Traceback = Annotated[
+    bool,
+    typer.Option("--traceback", envvar=TRACEBACK, help="Show where an error arose.", callback=_want_traceback),
+]
+
+
+def client_options(token: str | None) -> dict[str, Any]:
+    """Fields of `ClientOptions` that a token makes."""
+    return {"headers": {"Authorization": f"Bearer {token}"}} if token else {}

@@ -67,9 +67,9 @@ class Worker:
         return self._receive(timeout)
 
     def run_session(self, sock: socket.socket, handshake: bytes, silence: float) -> bool:
-        """Hand a connection over and wait for its end: True if the worker ended it itself.
+        """Hand a connection over and wait until the worker has ended it: False if it gives no sign of life.
 
-        `silence` is how long the worker may give no sign of life.
+        `silence` is how long it may give none. Raises `WorkerDied` if it ends before the session.
         """
         try:
             self._pipe.send(("session", handshake))
@@ -78,7 +78,7 @@ class Worker:
                 if self._pipe.recv() == "done":
                     return True
         except (EOFError, OSError):
-            pass
+            raise WorkerDied(f"ended with {self._ending()}") from None
         return False
 
     def stop(self, *, graceful: bool = False) -> None:
@@ -95,10 +95,10 @@ class Worker:
     def _receive(self, timeout: float) -> Any:
         try:
             if not self._pipe.poll(timeout):
-                raise WorkerDied(f"no answer of the worker in {timeout:g} s")
+                raise WorkerDied(f"gave no answer in {timeout:g} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
-            raise WorkerDied(f"the worker ended with {self._ending()}") from None
+            raise WorkerDied(f"ended with {self._ending()}") from None
         if isinstance(answer, SourceError):
             raise answer
         return answer
@@ -135,7 +135,7 @@ class ProcessRunner:
             worker = self._take()
             description = worker.ask(("describe",), START_TIMEOUT)
         except WorkerDied as exc:
-            raise SourceError(f"the environment cannot be described: {exc}") from exc
+            raise SourceError(f"the environment cannot be described: its process {exc}") from exc
         assert isinstance(description, Description)
         self._give_back(worker)
         return description
@@ -187,12 +187,10 @@ class ProcessRunner:
             worker = self._take()
             self._prepare_spare()
             if not worker.run_session(connection.sock, handshake, self._settings.step_timeout + GRACE):
-                hung = worker.process.poll() is None and not self._stopped
                 worker.stop()
-                how = "gave no sign of life and was ended" if hung else f"ended with {ending(worker.process.poll())}"
-                _last_words(connection, f"the environment's process {how}")
+                _last_words(connection, "the environment's process gave no sign of life and was ended")
         except (WorkerDied, SourceError) as exc:
-            _last_words(connection, f"the environment's process could not be started: {exc}")
+            _last_words(connection, f"the environment's process {exc}")
         finally:
             if worker is not None:
                 self._end(worker)

@@ -7,6 +7,7 @@ alive while the owner is away: the lock and `busy` see to it that never two thre
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -18,6 +19,13 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the library's C extension
+    from websockets.utils import apply_mask
+
+TEXT, BINARY = 0x81, 0x82
+"""First byte of a frame that is a whole message."""
 SMALL_READ, LARGE_READ = 1 << 16, 1 << 20
 MAX_QUEUED = 64
 """Messages kept for an owner that is busy; past that the kernel holds the sender back."""
@@ -53,6 +61,8 @@ class Connection:
         """Whether the owner does something else than reading. Changed under the lock."""
         self.last_read = time.monotonic()
         self.pinged = False
+        self._server = isinstance(protocol, ServerProtocol)
+        self._max_size = protocol.max_message_size or 1 << 63
         self._messages: deque[tuple[bytes, bool]] = deque()
         self._parts: list[bytes] = []
         self._text = True
@@ -80,6 +90,9 @@ class Connection:
                 data = b""
             with self.lock:
                 self.busy = True
+                message = self._whole_message(data)
+                if message is not None:
+                    return message
                 self._feed(data)
 
     def send(self, payload: bytes, *, text: bool) -> None:
@@ -87,6 +100,9 @@ class Connection:
         with self.lock:
             if self.protocol.state is not OPEN:
                 raise self.closed()
+            if self._plain:
+                self._send_bytes(self._frame(payload, TEXT if text else BINARY))
+                return
             if text:
                 self.protocol.send_text(payload)
             else:
@@ -166,7 +182,60 @@ class Connection:
             return Closed(sent.code, sent.reason)
         return Closed(1006, "the connection broke")
 
-    # Under the lock
+    # Under the lock. Nearly every message is one frame that arrives alone and leaves alone. The next two methods are a
+    # tenth of the time that the library needs for it, which is a third of a small step; all else is the library's.
+
+    @property
+    def _plain(self) -> bool:
+        return not self.protocol.extensions
+
+    def _whole_message(self, data: bytes) -> tuple[bytes, bool] | None:
+        """The message, if the data is one whole data frame and nothing else; else None."""
+        size = len(data)
+        if size < 6 or data[0] not in (TEXT, BINARY) or self._parts or not self._plain:
+            return None
+        masked, length, start = data[1] >= 0x80, data[1] & 0x7F, 2
+        if length == 126:
+            length, start = int.from_bytes(data[2:4]), 4
+        elif length == 127:
+            length, start = int.from_bytes(data[2:10]), 10
+        end = start + length + (4 if masked else 0)
+        protocol = self.protocol
+        whole = size == end and protocol.state is OPEN and not protocol.reader.buffer
+        if not whole or masked is not self._server or length > self._max_size:
+            return None
+        self.last_read = time.monotonic()
+        self.pinged = False
+        if masked:
+            return apply_mask(data[start + 4 :], data[start : start + 4]), data[0] == TEXT
+        return data[start:], data[0] == TEXT
+
+    def _frame(self, payload: bytes, first: int) -> bytes:
+        """A data frame (RFC 6455, section 5.2)."""
+        length = len(payload)
+        mask = 0 if self._server else 0x80
+        if length < 126:
+            head = bytes((first, mask | length))
+        elif length < 1 << 16:
+            head = bytes((first, mask | 126)) + length.to_bytes(2)
+        else:
+            head = bytes((first, mask | 127)) + length.to_bytes(8)
+        if self._server:
+            return head + payload
+        key = os.urandom(4)
+        return head + key + apply_mask(payload, key)
+
+    def _send_bytes(self, data: bytes) -> None:
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            self._broken()
+
+    def _broken(self) -> None:
+        # The peer is gone or does not read: the reader finds the end of the connection.
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.protocol.receive_eof()
 
     def _feed(self, data: bytes) -> None:
         if data and not self.protocol.reader.eof:
@@ -203,10 +272,7 @@ class Connection:
                 else:
                     self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            # The peer is gone or does not read: the reader finds the end of the connection.
-            with contextlib.suppress(OSError):
-                self.sock.shutdown(socket.SHUT_RDWR)
-            self.protocol.receive_eof()
+            self._broken()
 
 
 def abort(sock: socket.socket) -> None:

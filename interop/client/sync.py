@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from interop.client import _common
 from interop.client._common import ClientOptions
 from interop.environment import StepResult
-from interop.errors import ConnectError, SessionError, SessionTimeout
+from interop.errors import ConnectError, ProtocolError, SessionError, SessionTimeout
 from interop.protocol.codecs import codec
 from interop.protocol.frames import Kind
 from interop.protocol.session import ClientSession
@@ -115,7 +115,7 @@ class Session:
 
     def close(self) -> None:
         """End the session; the server closes its environment. May be called again."""
-        with contextlib.suppress(SessionError, Closed, OSError):
+        with contextlib.suppress(SessionError, ProtocolError, Closed, OSError):
             self._connection.send(self._session.send("close"), text=self._text)
             self._connection.close()
         self._connection.abort()

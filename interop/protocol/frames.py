@@ -96,7 +96,7 @@ def parse(frame: Any, *, vector: bool = False) -> Request:
     if type(frame) is not dict:
         raise FrameError(ErrorCode.VALIDATION_ERROR, "Invalid message", errors=_not_an_object(frame))
     kind = frame.get("type")
-    if kind == "step" or kind == "reset":
+    if kind == "step" or kind == "reset" or (vector and kind == "vector"):
         data = frame.get("data")
         if type(data) is dict and len(frame) == 2:
             return Request(kind, data)

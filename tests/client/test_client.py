@@ -246,3 +246,11 @@ def test_errors_survive_pickling() -> None:
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
         assert getattr(again, "errors", None) == getattr(error, "errors", None)
+
+
+def test_closing_with_a_reply_under_way_closes(server: interop.Server) -> None:
+    """A session can be closed while a reply is awaited, as an interrupt leaves it."""
+    session = interop.connect(server.url)
+    session.send("step", {})
+    session.close()
+    assert session._connection.sock.fileno() < 0

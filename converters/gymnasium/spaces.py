@@ -303,6 +303,9 @@ def _decode_box(data: Any, depth: int) -> Space[Any]:
     for name in ("bounded_below", "bounded_above"):
         if name in data:
             setattr(space, name, _read_uniform(data, name, np.dtype(bool), shape))
+        else:
+            # For the shape () a comparison of arrays is a scalar, where the original made of scalars has an array.
+            setattr(space, name, np.asarray(getattr(space, name)))
     return space
 
 

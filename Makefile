@@ -1,5 +1,5 @@
 # Everything a contributor runs. All of it lives in .venv, the official packages that tests talk to in .venv/peers.
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || echo python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
@@ -8,9 +8,10 @@ PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed)
 
+# uv and pyenv both take the version from .python-version.
 $(UV):
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) or sys.exit("Python 3.12 or newer is needed; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=/path/to/python3.12")'
-	$(PYTHON) -m venv .venv
+	@if command -v uv > /dev/null; then uv venv --quiet --seed --clear .venv; else $(PYTHON) -m venv .venv; fi
+	@$(BIN)/python -c 'import sys; sys.version_info >= (3, 12) or sys.exit("Python 3.12 or newer is needed; this is " + sys.version.split()[0] + ". Remove .venv and say which one: make PYTHON=/path/to/python3.12")'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/.installed: pyproject.toml | $(UV)

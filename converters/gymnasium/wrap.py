@@ -38,7 +38,8 @@ def wrap(target: str, **kwargs: str) -> Source:
     try:
         spec = _find_spec(target)
     except (gymnasium.error.Error, ImportError, ValueError) as exc:
-        raise SourceError(f"gym:{target} cannot be found: {exc}") from exc
+        hint = "" if ":" in target else f" An id of another package needs its module: gym:MODULE:{target}."
+        raise SourceError(f"gym:{target} cannot be found: {exc}.{hint}".replace("..", ".")) from exc
     return GymnasiumSource(lambda mode: _make(spec, mode, arguments), name=spec.id, spec=spec, kwargs=arguments)
 
 

@@ -6,7 +6,6 @@ that import does nothing, so the id has to be there by the time Gymnasium is.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 
 TYPE_CHECKING = False
@@ -49,16 +48,20 @@ class _AfterGymnasium:
     ) -> ModuleSpec | None:
         if fullname != "gymnasium":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Registering(spec.loader)  # type: ignore[assignment]
-        return spec
+        # It stays until the import: others ask whether Gymnasium is installed and do not import it.
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _Registering(spec.loader, self)  # type: ignore[assignment]
+                return spec
+        return None
 
 
 class _Registering:
-    def __init__(self, loader: Any) -> None:
+    def __init__(self, loader: Any, finder: _AfterGymnasium) -> None:
         self._loader = loader
+        self._finder = finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         module: ModuleType | None = self._loader.create_module(spec)
@@ -66,6 +69,8 @@ class _Registering:
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
         _register()
 
     def __getattr__(self, name: str) -> Any:

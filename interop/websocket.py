@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import threading
 import time
 from collections import deque
@@ -24,11 +23,13 @@ try:
 except ImportError:  # a platform without the library's C extension
     from websockets.utils import apply_mask
 
+from interop import _sockets
+
 TEXT, BINARY = 0x81, 0x82
 """First byte of a frame that is a whole message."""
-SMALL_READ, LARGE_READ = 1 << 16, 1 << 20
+SMALL_READ, LARGE_READ = _sockets.READ, 1 << 20
 MAX_QUEUED = 64
-"""Messages kept for an owner that is busy; past that the kernel holds the sender back."""
+"""Messages kept for an owner that is busy; past that, or past the largest message in bytes, the sender waits."""
 
 
 class Closed(Exception):
@@ -49,51 +50,67 @@ class Connection:
         send_timeout: Seconds that one `send` may wait for a peer that does not read.
     """
 
-    def __init__(self, sock: socket.socket, protocol: ServerProtocol | ClientProtocol, *, send_timeout: float) -> None:
+    def __init__(
+        self, sock: socket.socket, protocol: ServerProtocol | ClientProtocol, *, send_timeout: float | None
+    ) -> None:
         sock.setblocking(True)
         with contextlib.suppress(OSError):  # not TCP
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _set_timeout(sock, socket.SO_SNDTIMEO, send_timeout)
         self.sock = sock
         self.protocol = protocol
         self.lock = threading.Lock()
         self.busy = True
         """Whether the owner does something else than reading. Changed under the lock."""
         self.last_read = time.monotonic()
-        self.pinged = False
+        self.pinged = 0.0
+        """When a ping was sent that nothing has come after; 0 if none was."""
+        _sockets.limit_send(sock, send_timeout)
+        self._timeout: float | None = None
         self._server = isinstance(protocol, ServerProtocol)
         self._max_size = protocol.max_message_size or 1 << 63
         self._messages: deque[tuple[bytes, bool]] = deque()
+        self._waiting = 0  # bytes of them
         self._parts: list[bytes] = []
         self._text = True
         self._read_size = SMALL_READ
+        self._collect()  # what came in one segment with the handshake's answer
+        self._flush()
 
     def set_receive_timeout(self, seconds: float | None) -> None:
-        """Let `receive` raise `TimeoutError` after so long without data."""
-        # The kernel's own timeout costs nothing, where settimeout would add a poll() to every recv().
-        _set_timeout(self.sock, socket.SO_RCVTIMEO, seconds or 0)
+        """Let `receive` raise `TimeoutError` if it has no message after so long. On TLS it limits `send` too."""
+        self._timeout = seconds
+        _sockets.limit_receive(self.sock, seconds)
 
     def receive(self) -> tuple[bytes, bool]:
         """The next message and whether it is text. Raises `Closed`, or `TimeoutError` if a timeout is set."""
-        while True:
-            with self.lock:
-                if self._messages:
-                    return self._messages.popleft()
-                if self.protocol.state is CLOSED:
-                    raise self.closed()
-                self.busy = False
-            try:
-                data = self.sock.recv(self._read_size)
-            except BlockingIOError:
-                raise TimeoutError("no message in time") from None
-            except OSError:
-                data = b""
-            with self.lock:
-                self.busy = True
-                message = self._whole_message(data)
-                if message is not None:
-                    return message
-                self._feed(data)
+        start, limited = time.monotonic(), False
+        try:
+            while True:
+                with self.lock:
+                    if self._messages:
+                        return self._next()
+                    if self.protocol.state is not OPEN:
+                        raise self.closed()
+                    self.busy = False
+                try:
+                    data = self.sock.recv(self._read_size)
+                except (BlockingIOError, TimeoutError):
+                    raise TimeoutError("no message in time") from None
+                except OSError:
+                    data = b""
+                with self.lock:
+                    self.busy = True
+                    message = self._whole_message(data)
+                    if message is not None:
+                        return message
+                    self._feed(data)
+                    if self._timeout is not None and not self._messages:
+                        # A ping or a part of a message: it does not start the time anew.
+                        limited = True
+                        self._limit(start + self._timeout)
+        finally:
+            if limited:
+                _sockets.limit_receive(self.sock, self._timeout)
 
     def send(self, payload: bytes, *, text: bool) -> None:
         """Send one message. Raises `Closed`."""
@@ -111,36 +128,51 @@ class Connection:
 
     def close(self, code: int = 1000, reason: str = "", *, timeout: float = 2.0) -> None:
         """Say goodbye, wait so long for the peer's answer, and close the socket."""
+        deadline = time.monotonic() + timeout
         with self.lock:
+            self.busy = False
             if self.protocol.state is OPEN:
                 self.protocol.send_close(code, reason)
-                self._flush()
-        deadline = time.monotonic() + timeout
-        self.set_receive_timeout(timeout)
-        with contextlib.suppress(Closed, TimeoutError):
-            while time.monotonic() < deadline:
-                self.receive()
+                self._flush(wait=False)
+        # A peer that goes on sending does not draw this out.
+        with contextlib.suppress(OSError):
+            while self.protocol.state is not CLOSED:
+                self._limit(deadline)
+                data = self.sock.recv(SMALL_READ)
+                with self.lock:
+                    self._feed(data, wait=False)
         self.abort()
 
     def abort(self) -> None:
         """Close the socket at once. A reader in another thread sees the end."""
-        abort(self.sock)
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        # A second thread that holds the lock may be about to use the descriptor, whose number could be another's then.
+        with self.lock:
+            self.sock.close()
 
-    # For a second thread
+    # For a second thread. It serves other connections too, so it never waits for this peer.
 
     def pump(self) -> bool:
         """Read what has come for an owner that is busy, and answer pings. False at the end of the connection."""
         if not self.lock.acquire(blocking=False):
             return True
         try:
-            if self.busy and len(self._messages) < MAX_QUEUED:
-                try:
-                    self._feed(self.sock.recv(SMALL_READ, socket.MSG_DONTWAIT))
-                except BlockingIOError:
-                    pass
-                except OSError:
-                    self._feed(b"")
+            if self.busy and self.protocol.state is OPEN:
+                if self._full():
+                    self._heard()  # it is we who do not read
+                elif (data := _sockets.read_now(self.sock)) is not None:
+                    self._feed(data, wait=False)
             return self.protocol.state is OPEN
+        finally:
+            self.lock.release()
+
+    def unread(self) -> bool:
+        """Whether something has come that nobody has read yet."""
+        if not self.lock.acquire(blocking=False):
+            return True
+        try:
+            return _sockets.unread(self.sock)
         finally:
             self.lock.release()
 
@@ -150,27 +182,29 @@ class Connection:
             try:
                 if self.protocol.state is OPEN:
                     self.protocol.send_ping(b"")
-                    self._flush()
-                    self.pinged = True
+                    self._flush(wait=False)
+                    self.pinged = time.monotonic()
             finally:
                 self.lock.release()
 
     def fail(self, code: int, reason: str, last_words: bytes | None = None, *, text: bool = True) -> None:
         """End the connection from outside, whatever the owner does; `last_words` is a last message."""
         # An owner that hangs inside send() holds the lock; there is no way to say anything then.
-        if self.lock.acquire(timeout=0.5):
-            try:
-                if self.protocol.state is OPEN:
-                    if last_words is not None:
-                        (self.protocol.send_text if text else self.protocol.send_binary)(last_words)
-                    self.protocol.send_close(code, reason)
-                    self._flush()
-            finally:
+        held = self.lock.acquire(timeout=0.1)
+        try:
+            if held and self.protocol.state is OPEN:
+                if last_words is not None:
+                    (self.protocol.send_text if text else self.protocol.send_binary)(last_words)
+                self.protocol.send_close(code, reason)
+                self._flush(wait=False)
+                self._messages.clear()
+            with contextlib.suppress(OSError):
+                # The peer still gets what was sent; a reader of ours wakes up.
+                self.sock.shutdown(socket.SHUT_RD)
+                self.sock.shutdown(socket.SHUT_WR)
+        finally:
+            if held:
                 self.lock.release()
-        with contextlib.suppress(OSError):
-            # The peer still gets what was sent; a reader of ours wakes up.
-            self.sock.shutdown(socket.SHUT_RD)
-            self.sock.shutdown(socket.SHUT_WR)
 
     def closed(self) -> Closed:
         """The end of the connection as an exception."""
@@ -205,7 +239,7 @@ class Connection:
         if not whole or masked is not self._server or length > self._max_size:
             return None
         self.last_read = time.monotonic()
-        self.pinged = False
+        self.pinged = 0.0
         if masked:
             return apply_mask(data[start + 4 :], data[start : start + 4]), data[0] == TEXT
         return data[start:], data[0] == TEXT
@@ -232,55 +266,76 @@ class Connection:
             self._broken()
 
     def _broken(self) -> None:
-        # The peer is gone or does not read: the reader finds the end of the connection.
+        # The peer is gone or does not read: the reader finds the end of the connection. What a server said before its
+        # end is read first, for it says why.
+        while not self._server and self.busy and not self._full() and (data := _sockets.read_now(self.sock)):
+            self.protocol.receive_data(data)
+            self._collect()
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.protocol.receive_eof()
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes, *, wait: bool = True) -> None:
+        is_open = self.protocol.state is OPEN
         if data and not self.protocol.reader.eof:
-            self.last_read = time.monotonic()
-            self.pinged = False
+            self._heard()
             if len(data) >= self._read_size:
                 self._read_size = LARGE_READ
             self.protocol.receive_data(data)
         else:
             self.protocol.receive_eof()
+        if is_open:
+            self._collect()
+        else:  # ERR-36: nothing is acted on after the last words
+            self.protocol.events_received()
+        self._flush(wait=wait)
+
+    def _heard(self) -> None:
+        self.last_read = time.monotonic()
+        self.pinged = 0.0
+
+    def _collect(self) -> None:
         for event in self.protocol.events_received():
             if isinstance(event, Frame):
                 self._assemble(event)
-        self._flush()
 
     def _assemble(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
             self._text = frame.opcode is Opcode.TEXT
-            if frame.fin:
-                self._messages.append((bytes(frame.data), self._text))
-                return
             self._parts = [bytes(frame.data)]
         elif frame.opcode is Opcode.CONT:
             self._parts.append(bytes(frame.data))
-            if frame.fin:
-                self._messages.append((b"".join(self._parts), self._text))
-                self._parts = []
+        else:
+            return
+        if frame.fin:
+            self._messages.append((b"".join(self._parts), self._text))
+            self._waiting += len(self._messages[-1][0])
+            self._parts = []
 
-    def _flush(self) -> None:
+    def _next(self) -> tuple[bytes, bool]:
+        message = self._messages.popleft()
+        self._waiting -= len(message[0])
+        return message
+
+    def _limit(self, deadline: float) -> None:
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("no message in time")
+        _sockets.limit_receive(self.sock, seconds)
+
+    def _full(self) -> bool:
+        return len(self._messages) >= MAX_QUEUED or self._waiting >= self._max_size
+
+    def _flush(self, *, wait: bool = True) -> None:
         try:
             for data in self.protocol.data_to_send():
-                if data:
+                if not data:
+                    self.sock.shutdown(socket.SHUT_WR)
+                elif wait:
                     self.sock.sendall(data)
                 else:
-                    self.sock.shutdown(socket.SHUT_WR)
+                    _sockets.send_now(self.sock, data)
+        except BlockingIOError:
+            pass  # no room for a pong, a ping or last words: the peer does not read
         except OSError:
             self._broken()
-
-
-def abort(sock: socket.socket) -> None:
-    """Close a socket at once, for everybody who has it."""
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
-
-
-def _set_timeout(sock: socket.socket, option: int, seconds: float) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000)))

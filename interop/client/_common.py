@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ssl import SSLContext, create_default_context
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -26,6 +26,7 @@ class ClientOptions:
         binary: Whether to offer `interop.msgpack.v1`; servers that do not know it answer in JSON.
         compression: Whether to offer permessage-deflate, which pays over slow networks alone.
         headers: Further HTTP headers, such as `Authorization`.
+        ssl: What is trusted on https; by default what the system trusts, or the file that SSL_CERT_FILE names.
     """
 
     connect_timeout: float = 10.0
@@ -34,6 +35,13 @@ class ClientOptions:
     binary: bool = True
     compression: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
+    ssl: SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout", "timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"{name} is {seconds!r}; accepted is a number of seconds above 0")
 
     @property
     def subprotocols(self) -> list[str] | None:
@@ -42,8 +50,12 @@ class ClientOptions:
 
 def split_url(url: str) -> SplitResult:
     """The parts of a server's address; a missing scheme is http. Raises `ConnectError`."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme.lower() not in ("http", "https", "ws", "wss") or not parts.hostname:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        known = parts.scheme.lower() in ("http", "https", "ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError:  # no such host or port
+        known = False
+    if not known:
         raise ConnectError(f"{url!r} is no server's address; accepted is http://host:port[/prefix] (or https, ws, wss)")
     if parts.query or parts.fragment:
         raise ConnectError(f"{url!r} has a query or a fragment; a server's address has neither")
@@ -63,8 +75,8 @@ def websocket_uri(url: str) -> WebSocketURI:
     return parse_uri("ws" + base.removeprefix("http") + "/ws")
 
 
-def tls_context(uri: WebSocketURI) -> ssl.SSLContext | None:
-    return ssl.create_default_context() if uri.secure else None
+def tls_context(uri: WebSocketURI, options: ClientOptions) -> SSLContext | None:
+    return (options.ssl or create_default_context()) if uri.secure else None
 
 
 def result(data: Mapping[str, Any]) -> StepResult:

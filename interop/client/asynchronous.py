@@ -51,7 +51,7 @@ class AsyncSession:
                 max_size=options.max_message_size,
                 open_timeout=options.connect_timeout,
                 proxy=None if uri.host in ("localhost", "127.0.0.1", "::1") else True,
-                ssl=_common.tls_context(uri),
+                ssl=_common.tls_context(uri, options),
             )
         except (OSError, TimeoutError, WebSocketException) as exc:
             raise ConnectError(f"no session at {base}: {exc or type(exc).__name__}") from exc
@@ -84,7 +84,8 @@ class AsyncSession:
             message = self._session.send(kind, data)
             try:
                 async with asyncio.timeout(self._options.timeout):
-                    await self._connection.send(message, text=self._text)
+                    with contextlib.suppress(ConnectionClosed):  # a server that ends a session says why before (CLI-9)
+                        await self._connection.send(message, text=self._text)
                     payload = await self._connection.recv(decode=False)
             except TimeoutError:
                 await self._lose(SessionTimeout(f"no reply in {self._options.timeout:g} s; the session was dropped"))

@@ -18,6 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
+from interop._sockets import FOREVER
 from interop.client import _common
 from interop.client._common import ClientOptions
 from interop.environment import StepResult
@@ -97,6 +98,9 @@ class Session:
                 payload, text = self._connection.receive()
                 self._session.receive(payload, text=text)
             self._lose(exc)
+        except BaseException as exc:
+            self._interrupted(exc)
+            raise
 
     def receive(self) -> Any:
         """The second half of `request`."""
@@ -107,9 +111,8 @@ class Session:
             self._lose(SessionTimeout(f"no reply in {self._options.timeout:g} s; the session was dropped"))
         except Closed as exc:
             self._lose(exc)
-        except BaseException as exc:  # an interrupt leaves a reply under way that is nobody's
-            self._session.lose(exc if isinstance(exc, Exception) else InterruptedError(type(exc).__name__))
-            self._connection.abort()
+        except BaseException as exc:
+            self._interrupted(exc)
             raise
         return self._session.receive(payload, text=text)
 
@@ -125,6 +128,11 @@ class Session:
         self._connection.abort()
         self._session.check()
 
+    def _interrupted(self, cause: BaseException) -> None:
+        # Half a request was sent, or a reply is under way that is nobody's.
+        self._session.lose(cause if isinstance(cause, Exception) else InterruptedError(type(cause).__name__))
+        self._connection.abort()
+
     def __enter__(self) -> Self:
         return self
 
@@ -136,12 +144,13 @@ class Session:
 
 def _connect(url: str, options: ClientOptions) -> Connection:
     uri = _common.websocket_uri(url)
+    deadline = time.monotonic() + min(options.connect_timeout, FOREVER)
     try:
-        sock = socket.create_connection((uri.host, uri.port), timeout=options.connect_timeout)
+        sock = socket.create_connection((uri.host, uri.port), timeout=min(options.connect_timeout, FOREVER))
     except OSError as exc:
         raise ConnectError(f"no server answers at {url}: {exc}") from exc
     try:
-        context = _common.tls_context(uri)
+        context = _common.tls_context(uri, options)
         if context is not None:
             sock = context.wrap_socket(sock, server_hostname=uri.host)
         protocol = ClientProtocol(
@@ -150,7 +159,9 @@ def _connect(url: str, options: ClientOptions) -> Connection:
             extensions=[ClientPerMessageDeflateFactory()] if options.compression else None,
             max_size=options.max_message_size,
         )
-        _shake_hands(sock, protocol, options, url)
+        _shake_hands(sock, protocol, options, url, deadline)
+        connection = Connection(sock, protocol, send_timeout=options.timeout)
+        connection.set_receive_timeout(options.timeout)
     except ConnectError:
         sock.close()
         raise
@@ -160,12 +171,12 @@ def _connect(url: str, options: ClientOptions) -> Connection:
     except BaseException:
         sock.close()
         raise
-    connection = Connection(sock, protocol, send_timeout=options.timeout or 0)
-    connection.set_receive_timeout(options.timeout)
     return connection
 
 
-def _shake_hands(sock: socket.socket, protocol: ClientProtocol, options: ClientOptions, url: str) -> None:
+def _shake_hands(
+    sock: socket.socket, protocol: ClientProtocol, options: ClientOptions, url: str, deadline: float
+) -> None:
     request = protocol.connect()
     request.headers.update(options.headers)
     protocol.send_request(request)
@@ -173,6 +184,8 @@ def _shake_hands(sock: socket.socket, protocol: ClientProtocol, options: ClientO
         sock.sendall(data)
     response: Response | None = None
     while response is None and protocol.handshake_exc is None:
+        # For all of it, not for each byte.
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
         data = sock.recv(1 << 16)
         if not data:
             raise ConnectError(f"the server at {url} closed the connection during the handshake")
@@ -210,10 +223,11 @@ def _pump() -> None:
         with _lock:
             connections = list(_connections)
         now = time.monotonic()
+        connection = None
         for connection in connections:
             if now - connection.last_read > IDLE and connection.sock.fileno() >= 0:
                 connection.pump()
-        del connections
+        del connections, connection  # a session that is forgotten is closed
 
 
 def _after_fork() -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json, to_json
 
 from interop.environment import RawJSON, StepResult
+from interop.errors import CannotCarry
 from interop.protocol import binary
 from interop.protocol.frames import ErrorCode, FrameError
 
@@ -57,7 +58,12 @@ class JsonCodec:
         data = frame.get("data")
         if type(data) is RawJSON:
             return b'{"type":%b,"data":%b}' % (to_json(frame["type"]), data.text)
-        return to_json(frame, inf_nan_mode="null")
+        try:
+            return to_json(frame, inf_nan_mode="null")
+        except ValueError:
+            if frame["type"] != "error":
+                raise
+            return to_json(_writable(frame), inf_nan_mode="null")
 
     def encode_result(self, result: StepResult) -> bytes:
         observation = result.observation
@@ -91,13 +97,30 @@ class MsgpackCodec:
             raise FrameError(ErrorCode.INVALID_JSON, f"Invalid MessagePack: {exc}") from None
 
     def encode(self, frame: Mapping[str, Any]) -> bytes:
-        return binary.pack(frame)
+        try:
+            return binary.pack(frame)
+        except CannotCarry:
+            if frame["type"] != "error":
+                raise
+            return binary.pack(_writable(frame))
 
     def encode_result(self, result: StepResult) -> bytes:
         data = {"observation": result.observation, "reward": result.reward, "done": result.done}
         if result.metadata:
             data["metadata"] = result.metadata
         return binary.pack({"type": "observation", "data": data})
+
+
+def _writable(value: Any) -> Any:
+    """The value with what has no JSON form as its text: an error is told whatever is in it (ERR-19)."""
+    if isinstance(value, Mapping):
+        return {_writable(str(key)): _writable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def codec(subprotocol: str | None) -> Codec:

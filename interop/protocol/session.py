@@ -97,7 +97,7 @@ class ClientSession:
     def send(self, kind: Kind, data: Any = None) -> bytes:
         """The message of a request. Raises `SessionError` after the end, `ProtocolError` out of turn."""
         self.check()
-        if self.state is State.WAITING:
+        if self.state is State.WAITING and kind != "close":
             raise ProtocolError(f"{kind} was called while the reply to {self._pending} is awaited")
         message = self.codec.encode(request(kind, data))
         self._pending = kind

@@ -17,13 +17,14 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from interop._sockets import abort
 from interop.environment import Source
 from interop.protocol.codecs import MSGPACK_V1, codec
 from interop.protocol.frames import ErrorCode
-from interop.server.session import Session
+from interop.server.session import Session, text_of
 from interop.server.settings import Settings
 from interop.server.supervisor import Supervisor, Watched
-from interop.websocket import Closed, Connection, abort
+from interop.websocket import Closed, Connection
 
 PATH = "/ws"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -55,7 +56,10 @@ def run_connection(
     try:
         greeting = greet(sock, handshake, settings, answer=not greeted)
         if greeting is not None:
-            _serve(*greeting, source, supervisor, full, release)
+            try:
+                _serve(*greeting, source, supervisor, full, release)
+            finally:
+                greeting[0].abort()
     finally:
         abort(sock)
         release()
@@ -87,9 +91,12 @@ def greet(
     else:
         response = _empty(status)
     protocol.send_response(response)
-    for data in protocol.data_to_send():
-        if data and answer:
-            sock.sendall(data)
+    try:
+        for data in protocol.data_to_send():
+            if data and answer:
+                sock.sendall(data)
+    except OSError:  # the client is gone
+        return None
     return (connection, request) if response.status_code == 101 else None
 
 
@@ -110,18 +117,18 @@ def _serve(
         supervisor.watch(watched)
         try:
             refusal = session.open()
-            while refusal is None:
-                watched.work(False)
+            while refusal is None and watched.work(False):
                 payload, text = connection.receive()
-                watched.work(True)
+                if not watched.work(True):
+                    break
                 reply = session.handle(payload, text=text)
-                if reply is None or watched.failed.is_set():
+                if reply is None or watched.failed:
                     break
                 connection.send(reply, text=not messages.native)
         except Closed:
             pass
         except BaseException as exc:  # the environment called sys.exit(), say
-            why = f"the session ended with {type(exc).__name__}: {exc}"
+            why = f"the session ended with {type(exc).__name__}: {text_of(exc)}"
             refusal = session.protocol.refuse(ErrorCode.SESSION_ERROR, why)
         finally:
             supervisor.forget(watched)
@@ -131,7 +138,7 @@ def _serve(
     with contextlib.suppress(Closed):
         if refusal is not None:
             connection.send(refusal, text=not messages.native)
-        if not watched.failed.is_set():
+        if not watched.failed:
             connection.close(1000)
 
 
@@ -162,14 +169,19 @@ def _forbidden(request: Request, settings: Settings) -> int | None:
 
 def authorized(header: str | None, token: str | None) -> bool:
     """Whether an `Authorization` header carries the token."""
-    return token is None or hmac.compare_digest((header or "").encode(), f"Bearer {token}".encode())
+    # A header that is no text is a wrong one.
+    given = (header or "").encode(errors="surrogateescape")
+    return token is None or hmac.compare_digest(given, f"Bearer {token}".encode())
 
 
 def origin_allowed(origin: str | None, host: str | None, origins: Sequence[str]) -> bool:
     """Whether a request that a web page of `origin` makes may pass; programs send no Origin."""
     if origin is None or "*" in origins or origin in origins:
         return True
-    page, server = urlsplit(origin), urlsplit(f"//{host or ''}")
+    try:
+        page, server = urlsplit(origin), urlsplit(f"//{host or ''}")
+    except ValueError:  # no URL
+        return False
     # The page's own host name must be a loopback name too: a name that was rebound to 127.0.0.1 is a foreign page.
     return page.netloc == server.netloc and page.hostname in _LOOPBACK
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from interop.environment import Description
 from interop.protocol import jsonrpc
+from interop.server.calls import Calls
 from interop.server.connection import authorized, origin_allowed
 from interop.server.runner import Runner
 from interop.server.settings import Settings
-from interop.server.stateless import FAILED, Reply
+from interop.server.stateless import FAILED
 
 TITLE = "OpenEnv Environment HTTP API"
 
@@ -57,11 +57,12 @@ class RangeRequest(SplitRequest):
 def build_app(runner: Runner, description: Description, settings: Settings, max_sessions: int) -> FastAPI:
     """The application of one server, which allows so many sessions."""
     app = FastAPI(title=TITLE, version="1.0.0", description=description.description)
+    calls = Calls(runner, settings.step_timeout)
     _guard(app, settings)
     _describe(app, description, settings, max_sessions)
     if settings.mode == "simulation":
-        _simulate(app, runner, description)
-    _tasks(app, runner, description)
+        _simulate(app, calls, description)
+    _tasks(app, calls, description)
     return app
 
 
@@ -119,7 +120,7 @@ def _constant(document: dict[str, Any]) -> Callable[[], Awaitable[dict[str, Any]
     return get
 
 
-def _simulate(app: FastAPI, runner: Runner, description: Description) -> None:
+def _simulate(app: FastAPI, calls: Calls, description: Description) -> None:
     result = {
         "type": "object",
         "properties": {
@@ -134,18 +135,18 @@ def _simulate(app: FastAPI, runner: Runner, description: Description) -> None:
 
     @app.post("/reset", responses=_reply(result))
     async def reset(request: Annotated[ResetRequest, Body(default_factory=ResetRequest)]) -> Response:
-        return await _call(runner, "reset", request.model_dump(exclude_unset=True))
+        return await _call(calls, "reset", request.model_dump(exclude_unset=True))
 
     @app.post("/step", responses=_reply(result), openapi_extra=_body(action))
     async def step(request: StepRequest) -> Response:
-        return await _call(runner, "step", request.model_dump(exclude_unset=True))
+        return await _call(calls, "step", request.model_dump(exclude_unset=True))
 
     @app.get("/state", responses=_reply(_embedded(description.state)))
     async def state() -> Response:
-        return await _call(runner, "state", {})
+        return await _call(calls, "state", {})
 
 
-def _tasks(app: FastAPI, runner: Runner, description: Description) -> None:
+def _tasks(app: FastAPI, calls: Calls, description: Description) -> None:
     name = description.env_name or description.name
 
     def known(env_name: str) -> str:
@@ -160,30 +161,30 @@ def _tasks(app: FastAPI, runner: Runner, description: Description) -> None:
     @app.get("/{env_name}/splits")
     async def splits(env_name: str) -> Response:
         known(env_name)
-        return await _call(runner, "splits", {})
+        return await _call(calls, "splits", {})
 
     @app.post("/{env_name}/tasks")
     async def tasks(env_name: str, request: SplitRequest) -> Response:
-        return await _call(runner, "tasks", {"env_name": known(env_name), **request.model_dump()})
+        return await _call(calls, "tasks", {"env_name": known(env_name), **request.model_dump()})
 
     @app.post("/{env_name}/num_tasks")
     async def num_tasks(env_name: str, request: SplitRequest) -> Response:
         known(env_name)
-        return await _call(runner, "num_tasks", request.model_dump())
+        return await _call(calls, "num_tasks", request.model_dump())
 
     @app.post("/{env_name}/task")
     async def task(env_name: str, request: TaskRequest) -> Response:
         known(env_name)
-        return await _call(runner, "task", request.model_dump())
+        return await _call(calls, "task", request.model_dump())
 
     @app.post("/{env_name}/task_range")
     async def task_range(env_name: str, request: RangeRequest) -> Response:
         known(env_name)
-        return await _call(runner, "task_range", request.model_dump())
+        return await _call(calls, "task_range", request.model_dump())
 
 
-async def _call(runner: Runner, operation: str, arguments: dict[str, Any]) -> Response:
-    reply: Reply = await run_in_threadpool(runner.call, operation, arguments)
+async def _call(calls: Calls, operation: str, arguments: dict[str, Any]) -> Response:
+    reply = await calls.call(operation, arguments)
     if reply == FAILED:
         return PlainTextResponse(FAILED[1], FAILED[0])
     return Response(reply[1], reply[0], media_type="application/json")

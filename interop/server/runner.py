@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -12,6 +13,30 @@ from interop.server.connection import run_connection
 from interop.server.settings import Settings
 from interop.server.stateless import Reply, call
 from interop.server.supervisor import Supervisor
+
+CLOSE_TIMEOUT = 3.0
+"""How long a server that stops waits for environments to close."""
+
+
+class SessionThreads:
+    """The threads of sessions. They are daemons: a hung environment must not keep the server from ending."""
+
+    def __init__(self) -> None:
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+
+    def start(self, target: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+        thread = threading.Thread(target=target, args=args, kwargs=kwargs, name="interop-session", daemon=True)
+        thread.start()
+        with self._lock:
+            self._threads = {thread, *(other for other in self._threads if other.is_alive())}
+
+    def join(self, deadline: float) -> None:
+        """Wait until all have ended, at most until this time of the monotonic clock."""
+        with self._lock:
+            threads = self._threads
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class Runner(Protocol):
@@ -29,7 +54,7 @@ class Runner(Protocol):
         """Serve a connection; returns at once."""
 
     def stop(self) -> None:
-        """Close every session with 1012."""
+        """Close every session with 1012, and their environments. Returns within seconds; may be called twice."""
 
 
 class ThreadRunner:
@@ -39,6 +64,7 @@ class ThreadRunner:
         self._source = source
         self._settings = settings
         self._supervisor = Supervisor(settings)
+        self._threads = SessionThreads()
 
     def describe(self) -> Description:
         return self._source.describe()
@@ -49,13 +75,17 @@ class ThreadRunner:
     def connect(
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
     ) -> None:
-        threading.Thread(
-            target=run_connection,
-            args=(sock, handshake, self._source, self._settings, self._supervisor),
-            kwargs={"full": full, "release": release},
-            name="interop-session",
-            daemon=True,  # a hung environment must not keep the server from ending
-        ).start()
+        self._threads.start(
+            run_connection,
+            sock,
+            handshake,
+            self._source,
+            self._settings,
+            self._supervisor,
+            full=full,
+            release=release,
+        )
 
     def stop(self) -> None:
         self._supervisor.stop()
+        self._threads.join(time.monotonic() + CLOSE_TIMEOUT)

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 import uvicorn
 
+from interop._sockets import abort
 from interop.environment import Description, Source
 from interop.errors import InteropError
 from interop.server.http import build_app
@@ -41,22 +42,27 @@ class Server:
     ) -> None:
         self.settings = settings or Settings()
         self._runner: Runner = _runner(source, self.settings)
-        self.description: Description = self._runner.describe()
+        try:
+            self.description: Description = self._runner.describe()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=1024)
+        except BaseException:
+            self._runner.stop()
+            raise
         allowed = self.description.max_sessions
         self.max_sessions = self.settings.max_sessions if allowed is None else min(allowed, self.settings.max_sessions)
         self._active = 0
         self._lock = threading.Lock()
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=1024)
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
-        self._uvicorn = uvicorn.Server(
+        self._uvicorn = _Uvicorn(
+            self._runner,
             uvicorn.Config(
                 build_app(self._runner, self.description, self.settings, self.max_sessions),
                 ws=_handoff(self),
                 log_level="warning",
                 timeout_graceful_shutdown=2,
-            )
+            ),
         )
         self._thread: threading.Thread | None = None
 
@@ -84,10 +90,10 @@ class Server:
 
     def stop(self) -> None:
         """Close every session with 1012 and stop."""
-        self._runner.stop()
         self._uvicorn.should_exit = True
         if self._thread is not None:
             self._thread.join(10)
+        self._runner.stop()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -104,7 +110,13 @@ class Server:
             full = (self._active, self.max_sessions) if self._active >= self.max_sessions else None
             if full is None:
                 self._active += 1
-        self._runner.connect(sock, handshake, full, self._place() if full is None else _nothing)
+        release = self._place() if full is None else _nothing
+        try:
+            self._runner.connect(sock, handshake, full, release)
+        except BaseException:  # no thread could be started, say
+            abort(sock)
+            release()
+            raise
 
     def _place(self) -> Any:
         held = True
@@ -117,6 +129,17 @@ class Server:
                     self._active -= 1
 
         return release
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, which closes the sessions when it shuts down: after that it raises the signal that ended it again."""
+
+    def __init__(self, runner: Runner, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._runner = runner
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.gather(super().shutdown(sockets), asyncio.to_thread(self._runner.stop))
 
 
 def _nothing() -> None:

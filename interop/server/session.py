@@ -62,7 +62,7 @@ class Session:
         except InvalidAction as exc:
             return protocol.reply(error(ErrorCode.VALIDATION_ERROR, "Invalid message", errors=exc.errors))
         except Exception as exc:
-            return protocol.reply(error(ErrorCode.EXECUTION_ERROR, str(exc)))
+            return protocol.reply(error(ErrorCode.EXECUTION_ERROR, text_of(exc)))
 
     def _answer(self, request: Request) -> bytes:
         environment = self._environment
@@ -89,6 +89,14 @@ class Session:
             return self.protocol.result(result if self._native else environment.plain(result))
         except CannotCarry as exc:
             raise RuntimeError(f"The environment advanced, but its answer is lost: {exc}") from exc
+
+
+def text_of(exc: BaseException) -> str:
+    """The text of an exception, whose own code may fail to give one."""
+    try:
+        return str(exc)
+    except Exception:
+        return f"{type(exc).__name__} (an exception without a text)"
 
 
 def _vector(environment: Environment, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,10 +13,12 @@ from interop.websocket import Connection
 
 BUSY = 1.0
 """Seconds of work after which a session's socket is read for it, so that its client's pings are answered."""
+Phase = tuple[bool, float]
+"""Whether a session works, and since when."""
 
 
 class Watched:
-    """What the supervisor knows of a session. The session's thread sets `since` and `working`.
+    """What the supervisor knows of a session.
 
     `release` gives the session's place to another client; it may be called twice.
     """
@@ -25,13 +27,30 @@ class Watched:
         self.connection = connection
         self.protocol = protocol
         self.release = release
-        self.working = True
-        self.since = time.monotonic()
-        self.failed = threading.Event()
+        self.failed = False
+        """Whether the session was ended from outside; nothing is run for it any more."""
+        self.phase: Phase = (True, time.monotonic())
+        self._lock = threading.Lock()
 
-    def work(self, working: bool) -> None:
-        self.since = time.monotonic()
-        self.working = working
+    def work(self, working: bool) -> bool:
+        """The session begins or ends work: False if it was ended meanwhile."""
+        with self._lock:
+            self.phase = (working, time.monotonic())
+            return not self.failed
+
+    def expire(self, phase: Phase) -> bool:
+        """End the session, unless it has left this phase meanwhile or was ended before."""
+        with self._lock:
+            if self.failed or self.phase is not phase:
+                return False
+            self.failed = True
+            return True
+
+    def end(self, code: int, reason: str) -> None:
+        """End the session whatever it does."""
+        with self._lock:
+            self.failed = True
+        self.connection.fail(code, reason)
 
 
 class Supervisor:
@@ -48,6 +67,7 @@ class Supervisor:
         self._watched: set[Watched] = set()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._last: tuple[int, str] = (1012, "")
         shortest = min(settings.step_timeout, settings.idle_timeout, settings.ping_interval, settings.ping_timeout)
         self._interval = min(0.5, max(0.02, shortest / 4))
         self._thread = threading.Thread(target=self._run, name="interop-supervisor", daemon=True)
@@ -56,16 +76,21 @@ class Supervisor:
     def watch(self, watched: Watched) -> None:
         with self._lock:
             self._watched.add(watched)
+            stopped = self._stopped.is_set()
+        if stopped:  # it came while the server stopped
+            watched.end(*self._last)
 
     def forget(self, watched: Watched) -> None:
         with self._lock:
             self._watched.discard(watched)
 
     def stop(self, code: int = 1012, reason: str = "") -> None:
-        """Close every session with `code` and end."""
-        self._stopped.set()
+        """Close every session with `code`, also those to come, and end."""
+        with self._lock:
+            self._last = (code, reason)
+            self._stopped.set()
         for watched in self._snapshot():
-            watched.connection.fail(code, reason)
+            watched.end(code, reason)
 
     def _snapshot(self) -> list[Watched]:
         with self._lock:
@@ -73,32 +98,40 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval):
-            now = time.monotonic()
             for watched in self._snapshot():
-                if not watched.failed.is_set():
-                    self._look(watched, now)
+                if not watched.failed:
+                    self._look(watched, time.monotonic())
 
     def _look(self, watched: Watched, now: float) -> None:
         settings, connection = self._settings, watched.connection
-        passed = now - watched.since
-        if watched.working:
+        working, since = phase = watched.phase
+        passed = now - since
+        if working:
             if passed > settings.step_timeout:
-                self._fail(watched, f"no answer of the environment in {settings.step_timeout:g} s (step_timeout)")
-                watched.release()
-                self._hung()
+                why = f"no answer of the environment in {settings.step_timeout:g} s (step_timeout)"
+                if self._fail(watched, phase, why):
+                    watched.release()
+                    self._hung()
             elif passed > BUSY:
                 connection.pump()
-        elif passed > settings.idle_timeout:
-            self._fail(watched, f"no request in {settings.idle_timeout:g} s (idle_timeout)")
-        silent = now - connection.last_read
-        if connection.pinged and silent > settings.ping_interval + settings.ping_timeout:
-            watched.failed.set()
-            connection.fail(1011, "keepalive ping timeout")
-        elif not connection.pinged and silent > settings.ping_interval:
-            connection.ping()
+        elif passed > settings.idle_timeout and not connection.unread():
+            self._fail(watched, phase, f"no request in {settings.idle_timeout:g} s (idle_timeout)")
+        self._keep_alive(watched, phase, now)
 
-    def _fail(self, watched: Watched, why: str) -> None:
-        watched.failed.set()
+    def _keep_alive(self, watched: Watched, phase: Phase, now: float) -> None:
+        settings, connection = self._settings, watched.connection
+        pinged = connection.pinged
+        if not pinged:
+            if now - connection.last_read > settings.ping_interval:
+                connection.ping()
+        # C code that held the interpreter can have kept both the ping and the reader of the pong waiting.
+        elif now - pinged > settings.ping_timeout and not connection.unread() and watched.expire(phase):
+            connection.fail(1011, "keepalive ping timeout")
+
+    def _fail(self, watched: Watched, phase: Phase, why: str) -> bool:
+        if not watched.expire(phase):
+            return False
         codec = watched.protocol.codec
         words = watched.protocol.refuse(ErrorCode.SESSION_ERROR, f"{why}; the session and its environment are closed")
         watched.connection.fail(1000, "", words, text=not codec.native)
+        return True

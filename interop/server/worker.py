@@ -27,6 +27,7 @@ def main() -> None:
     """Take the source, then jobs, until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server's to handle
     pipe = Pipe(int(sys.argv[1]))
+    os.set_inheritable(pipe.fileno(), False)  # no program that an environment starts keeps our descriptors
     try:
         path, pickled, settings = pickle.loads(pipe.recv_bytes())
         sys.path[:] = path
@@ -36,6 +37,7 @@ def main() -> None:
             job, *arguments = pipe.recv()
             if job == "session":
                 sock = socket.socket(fileno=reduction.recv_handle(pipe))
+                sock.set_inheritable(False)
                 _run_session(pipe, sock, arguments[0], source, settings)
                 break
             pipe.send(_describe(source) if job == "describe" else call(source, *arguments))
@@ -78,9 +80,10 @@ def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Sour
     supervisor = Supervisor(settings, hung=leave)
 
     def terminate(_: int, __: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and twice would cut the first short
-        supervisor.stop()
-        os._exit(0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        # The session ends with its connection and closes its environment. In a thread, since the one that is
+        # interrupted may hold the locks that this takes.
+        threading.Thread(target=supervisor.stop, daemon=True).start()
 
     def beat() -> None:
         while not done.wait(HEARTBEAT):
@@ -91,6 +94,7 @@ def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Sour
     run_connection(sock, handshake, source, settings, supervisor, greeted=True)
     done.set()
     say("done")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ crash in C code or a step that never ends, is the end of that one session.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from multiprocessing import reduction
 from multiprocessing.connection import Pipe as open_pipe
@@ -19,14 +21,16 @@ from typing import Any
 
 import cloudpickle
 
+from interop._sockets import abort
 from interop.environment import Description, Source
 from interop.errors import SourceError
 from interop.protocol.codecs import codec
 from interop.protocol.frames import ErrorCode, error
 from interop.server.connection import greet, run_connection
+from interop.server.runner import CLOSE_TIMEOUT, SessionThreads
 from interop.server.settings import Settings
 from interop.server.stateless import FAILED, Reply
-from interop.websocket import Closed, abort
+from interop.websocket import Closed
 from interop.websocket import Connection as WebSocket
 
 START_TIMEOUT = 120.0
@@ -44,16 +48,19 @@ class Worker:
 
     def __init__(self, source: bytes, settings: Settings) -> None:
         self._ready = False
+        self._stopping = threading.Lock()
+        self._stopped = False
         self._pipe, theirs = open_pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "interop.server.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            # One thread of the server starts it, and that thread's end must not be its end.
-            start_new_session=True,
-        )
-        theirs.close()
-        self._pipe.send_bytes(cloudpickle.dumps((list(sys.path), source, settings)))
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "interop.server.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # What the environment starts is in its group and ends with it; Ctrl+C is the server's alone.
+                start_new_session=True,
+            )
+        with contextlib.suppress(OSError):  # one that died already is found out by `wait_ready`
+            self._pipe.send_bytes(cloudpickle.dumps((list(sys.path), source, settings)))
 
     def wait_ready(self) -> None:
         """Return when the worker can take a job. Raises `WorkerDied` or `SourceError`."""
@@ -63,7 +70,8 @@ class Worker:
 
     def ask(self, job: tuple[Any, ...], timeout: float) -> Any:
         """The answer to a job that is not a session. Raises `WorkerDied` or `SourceError`."""
-        self._pipe.send(job)
+        with contextlib.suppress(OSError):  # it died: the answer says so
+            self._pipe.send(job)
         return self._receive(timeout)
 
     def run_session(self, sock: socket.socket, handshake: bytes, silence: float) -> bool:
@@ -74,27 +82,45 @@ class Worker:
         try:
             self._pipe.send(("session", handshake))
             reduction.send_handle(self._pipe, sock.fileno(), self.process.pid)
-            while self._pipe.poll(silence):
+            while self._wait(silence):
                 if self._pipe.recv() == "done":
                     return True
         except (EOFError, OSError):
             raise WorkerDied(f"ended with {self._ending()}") from None
         return False
 
-    def stop(self, *, graceful: bool = False) -> None:
-        """End the process."""
-        self.process.send_signal(signal.SIGTERM if graceful else signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(3)
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        with contextlib.suppress(OSError):
-            self._pipe.close()
+    def stop(self, *, grace: float = 0.0) -> None:
+        """End the process and what it started. `grace` is how long it may take to close its environment."""
+        with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+            if grace > 0:
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(grace)
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                self._pipe.close()
+
+    def _wait(self, timeout: float) -> bool:
+        """Whether it says something in time. Raises `EOFError` if it ends without."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if self._pipe.poll(min(left, 1.0)):
+                return True
+            # The pipe alone does not tell: a child of the environment may hold its other end open.
+            if self.process.poll() is not None and not self._pipe.poll():
+                raise EOFError
+        return False
 
     def _receive(self, timeout: float) -> Any:
         try:
-            if not self._pipe.poll(timeout):
+            if not self._wait(timeout):
                 raise WorkerDied(f"gave no answer in {timeout:g} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
@@ -128,6 +154,8 @@ class ProcessRunner:
         self._spares: list[Worker] = []
         self._live: set[Worker] = set()
         self._lock = threading.Lock()
+        self._preparing = threading.Lock()
+        self._threads = SessionThreads()
         self._stopped = False
 
     def describe(self) -> Description:
@@ -145,7 +173,7 @@ class ProcessRunner:
         try:
             worker = self._take()
             status, body = worker.ask(("call", operation, dict(arguments)), self._settings.step_timeout)
-        except (WorkerDied, SourceError, OSError):
+        except (WorkerDied, SourceError):
             if worker is not None:
                 self._end(worker)
             return FAILED
@@ -156,62 +184,105 @@ class ProcessRunner:
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
     ) -> None:
         if full is None:
-            target, args = self._session, (sock, handshake, release)
+            self._threads.start(self._session, sock, handshake, release)
         else:
-            target, args = self._refuse, (sock, handshake, full)  # type: ignore[assignment]
-        threading.Thread(target=target, args=args, name="interop-session", daemon=True).start()
+            self._threads.start(self._refuse, sock, handshake, full)
 
     def stop(self) -> None:
+        deadline = time.monotonic() + CLOSE_TIMEOUT
         with self._lock:
             self._stopped = True
             workers = [*self._live, *self._spares]
+            self._spares = []
         for worker in workers:
-            with contextlib.suppress(OSError):
-                worker.process.send_signal(signal.SIGTERM)
+            worker.process.terminate()
         for worker in workers:
-            worker.stop(graceful=True)
+            worker.stop(grace=max(0.01, deadline - time.monotonic()))
+        self._threads.join(deadline + 1)
 
     def _session(self, sock: socket.socket, handshake: bytes, release: Callable[[], None]) -> None:
         try:
             # The client gets its answer before there is a worker: some ecosystems take ten seconds to import.
             greeting = greet(sock, handshake, self._settings)
             if greeting is not None:
-                self._serve(greeting[0], handshake)
+                self._serve(greeting[0], handshake, release)
         finally:
             abort(sock)
             release()
 
-    def _serve(self, connection: WebSocket, handshake: bytes) -> None:
+    def _serve(self, connection: WebSocket, handshake: bytes, release: Callable[[], None]) -> None:
         worker = None
         try:
             worker = self._take()
             self._prepare_spare()
-            if not worker.run_session(connection.sock, handshake, self._settings.step_timeout + GRACE):
+            if worker.run_session(connection.sock, handshake, self._settings.step_timeout + GRACE):
+                release()  # the environment is closed; the end of its process may take a while
+            else:
                 worker.stop()
-                _last_words(connection, "the environment's process gave no sign of life and was ended")
+                self._say(connection, "the environment's process gave no sign of life and was ended")
         except (WorkerDied, SourceError) as exc:
-            _last_words(connection, f"the environment's process {exc}")
+            self._say(connection, f"the environment's process {exc}")
         finally:
             if worker is not None:
                 self._end(worker)
+
+    def _say(self, connection: WebSocket, why: str) -> None:
+        """The last words of a session whose worker cannot say them."""
+        if self._stopped:
+            connection.fail(1012, "")
+            return
+        messages = codec(connection.protocol.subprotocol)
+        words = messages.encode(error(ErrorCode.SESSION_ERROR, f"{why}; the session is lost"))
+        with contextlib.suppress(Closed, OSError):
+            connection.send(words, text=not messages.native)
+            connection.close(timeout=1)
 
     def _refuse(self, sock: socket.socket, handshake: bytes, full: tuple[int, int]) -> None:
         # Nothing of the environment is needed to say that there is no place.
         run_connection(sock, handshake, None, self._settings, None, full=full)
 
     def _take(self) -> Worker:
+        """A worker that is ready. Raises `WorkerDied` or `SourceError`."""
+        worker = self._spare() or self._start()
         with self._lock:
-            worker = self._spares.pop() if self._spares else None
-            if worker is None:
-                worker = Worker(self._source, self._settings)
             self._live.add(worker)
-        worker.wait_ready()
+            stopped = self._stopped
+        try:
+            if stopped:
+                raise WorkerDied("is not started: the server stops")
+            worker.wait_ready()
+        except BaseException:
+            self._end(worker)
+            raise
         return worker
 
+    def _spare(self) -> Worker | None:
+        while True:
+            with self._lock:
+                if not self._spares:
+                    return None
+                worker = self._spares.pop()
+            if worker.process.poll() is None:
+                return worker
+            worker.stop()  # it died while it waited
+
+    def _start(self) -> Worker:
+        try:
+            return Worker(self._source, self._settings)
+        except OSError as exc:
+            raise WorkerDied(f"cannot be started: {exc}") from exc
+
     def _prepare_spare(self) -> None:
-        with self._lock:
+        # Not under the lock, which all sessions take: starting a process takes a while.
+        if not self._preparing.acquire(blocking=False):
+            return
+        try:
             if not self._spares and not self._stopped:
-                self._spares.append(Worker(self._source, self._settings))
+                self._give_back(self._start())
+        except WorkerDied:
+            pass  # the next session tries again
+        finally:
+            self._preparing.release()
 
     def _give_back(self, worker: Worker) -> None:
         with self._lock:
@@ -224,12 +295,4 @@ class ProcessRunner:
     def _end(self, worker: Worker) -> None:
         with self._lock:
             self._live.discard(worker)
-        worker.stop(graceful=True)
-
-
-def _last_words(connection: WebSocket, why: str) -> None:
-    messages = codec(connection.protocol.subprotocol)
-    words = messages.encode(error(ErrorCode.SESSION_ERROR, f"{why}; the session is lost"))
-    with contextlib.suppress(Closed, OSError):
-        connection.send(words, text=not messages.native)
-        connection.close(timeout=1)
+        worker.stop(grace=CLOSE_TIMEOUT)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import pickle
+import re
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +17,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from websockets.frames import Frame, Opcode
 from websockets.sync.server import ServerConnection, serve
+from websockets.utils import accept_key
 
 import interop
 from interop.client import sync
@@ -254,3 +261,233 @@ def test_closing_with_a_reply_under_way_closes(server: interop.Server) -> None:
     session.send("step", {})
     session.close()
     assert session._connection.sock.fileno() < 0
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_pings_do_not_put_off_a_timeout(binary: bool) -> None:
+    """A server that pings while its step hangs does not keep its client waiting past the timeout."""
+    with scripted(lambda connection: connection.recv() and time.sleep(4), ping_interval=0.2) as url:
+        session = interop.connect(url, timeout=0.6, binary=binary)
+        start = time.monotonic()
+        with pytest.raises(interop.SessionTimeout):
+            session.step({})
+        assert time.monotonic() - start < 2
+
+
+def test_frames_that_come_with_the_handshake_are_read() -> None:
+    """A refusal in the same segment as the handshake's answer is the first call's error, at once."""
+
+    def refuse(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock:
+            key = re.search(rb"Sec-WebSocket-Key: (\S+)", sock.recv(4096))
+            assert key is not None
+            head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            head += f"Sec-WebSocket-Accept: {accept_key(key[1].decode())}\r\n\r\n"
+            text = b'{"type":"error","data":{"message":"full","code":"CAPACITY_REACHED"}}'
+            frames = [Frame(Opcode.TEXT, text), Frame(Opcode.CLOSE, b"\x03\xe8")]
+            sock.sendall(head.encode() + b"".join(frame.serialize(mask=False) for frame in frames))
+            time.sleep(3)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        session = interop.connect(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        start = time.monotonic()
+        with pytest.raises(interop.CapacityReached):
+            session.reset()
+        assert time.monotonic() - start < 1
+        session.close()
+        thread.join()
+
+
+def test_a_refusal_is_read_before_the_end_is_reported() -> None:
+    """A client that was refused learns the code, however late it makes its first call (CLI-8, CLI-9)."""
+
+    async def refused(url: str) -> None:
+        session = await interop.connect_async(url)
+        await asyncio.sleep(0.5)
+        with pytest.raises(interop.CapacityReached):
+            await session.step({})
+        await session.close()
+
+    with interop.serve(source(), max_sessions=1) as server, interop.connect(server.url) as first:
+        first.step({})
+        session = interop.connect(server.url)
+        time.sleep(0.5)
+        with pytest.raises(interop.CapacityReached):
+            session.step({})
+        session.close()
+        asyncio.run(refused(server.url))
+
+
+def test_a_refusal_is_read_after_a_send_that_failed() -> None:
+    """Last words that wait in a connection that was reset are read, though nothing can be sent any more (CLI-9)."""
+
+    def refuse(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", sock.recv(4096))
+        assert key is not None
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        sock.sendall(f"{head}Sec-WebSocket-Accept: {accept_key(key[1].decode())}\r\n\r\n".encode())
+        time.sleep(0.2)
+        text = b'{"type":"error","data":{"message":"idle","code":"SESSION_ERROR"}}'
+        sock.sendall(Frame(Opcode.TEXT, text).serialize(mask=False))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        time.sleep(0.2)
+        sock.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        session = interop.connect(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+        with pytest.raises(interop.SessionLost, match="idle"):
+            session.step({})
+
+
+def test_a_session_closes_while_a_reply_is_awaited(server: interop.Server) -> None:
+    """Leaving between the two halves of a request ends the session and hides no other error."""
+    with interop.connect(server.url) as session:
+        session.send("step", {})
+    assert session._connection.sock.fileno() == -1
+    with pytest.raises(interop.SessionError, match="connect again"):
+        session.receive()
+
+
+def test_a_session_that_was_forgotten_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that keeps connections alive does not keep one whose session is gone."""
+    monkeypatch.setattr(sync, "IDLE", 0.2)
+    with interop.serve(source()) as server:
+        session = interop.connect(server.url)
+        session.step({})
+        pumper = threading.Thread(target=sync._pump, daemon=True)
+        pumper.start()
+        time.sleep(0.5)
+        del session
+        gc.collect()
+        deadline = time.monotonic() + 4
+        while server.active_sessions and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert server.active_sessions == 0
+
+
+def test_a_handshake_that_trickles_times_out() -> None:
+    """`connect_timeout` holds for the whole handshake, not for each byte of it."""
+
+    def trickle(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock, contextlib.suppress(OSError):
+            for _ in range(30):
+                sock.sendall(b"H")
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=trickle, args=(listener,))
+        thread.start()
+        start = time.monotonic()
+        with pytest.raises(interop.ConnectError, match="handshake"):
+            interop.connect(f"http://127.0.0.1:{listener.getsockname()[1]}", connect_timeout=0.5)
+        assert time.monotonic() - start < 1.5
+        thread.join()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:x"])
+def test_addresses_with_no_such_port_are_refused(url: str) -> None:
+    """A port or host that cannot be read is a connect error too."""
+    with pytest.raises(interop.ConnectError, match="server's address"):
+        interop.connect(url)
+    with pytest.raises(interop.ConnectError, match="server's address"):
+        asyncio.run(interop.connect_async(url))
+
+
+@pytest.mark.parametrize("option", ["timeout", "connect_timeout"])
+def test_timeouts_that_are_none_are_refused(option: str) -> None:
+    """A timeout of 0 is refused: it would mean for ever to one and never to another."""
+    with pytest.raises(ValueError, match=f"{option} is 0"):
+        interop.ClientOptions(**{option: 0})
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def tls(server: interop.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ssl.SSLContext]]:
+    """The address of a TLS proxy before the server, and a context that trusts it."""
+    folder = tmp_path_factory.mktemp("tls")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    port = int(server.url.rpartition(":")[2])
+    loop = asyncio.new_event_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, behind_writer), copy(behind_reader, writer))
+
+    proxy = loop.run_until_complete(asyncio.start_server(forward, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield (
+        f"https://127.0.0.1:{proxy.sockets[0].getsockname()[1]}",
+        ssl.create_default_context(cafile=str(folder / "cert.pem")),
+    )
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def test_tls_needs_trust(tls: tuple[str, ssl.SSLContext]) -> None:
+    """A certificate that nobody vouches for is refused by both clients."""
+    url, _ = tls
+    with pytest.raises(interop.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        interop.connect(url)
+    with pytest.raises(interop.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        asyncio.run(interop.connect_async(url))
+
+
+def test_both_clients_speak_tls(tls: tuple[str, ssl.SSLContext]) -> None:
+    """Messages small and large pass through TLS."""
+    url, context = tls
+    size = 3_000_000
+
+    async def play() -> int:
+        async with await interop.connect_async(url, ssl=context) as session:
+            return len((await session.step({"do": "big", "size": size})).observation["value"])
+
+    assert asyncio.run(play()) == size
+    with interop.connect(url, ssl=context) as session:
+        assert len(session.step({"do": "big", "size": size}).observation["value"]) == size
+        assert session.state()["step_count"] == 1
+
+
+def test_a_tls_client_times_out(tls: tuple[str, ssl.SSLContext]) -> None:
+    """The timeout holds under TLS, where the kernel's own timeout is retried."""
+    url, context = tls
+    session = interop.connect(url, ssl=context, timeout=0.5)
+    start = time.monotonic()
+    with pytest.raises(interop.SessionTimeout):
+        session.step({"do": "sleep", "seconds": 3})
+    assert time.monotonic() - start < 2
+
+
+def test_an_idle_tls_client_answers_pings(tls: tuple[str, ssl.SSLContext]) -> None:
+    """What is read for an idle client is read under TLS too, without waiting, and nothing is lost by it."""
+    url, context = tls
+    with interop.connect(url, ssl=context, timeout=5) as session:
+        session.send("step", {})
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            assert session._connection.pump()
+            time.sleep(0.02)
+        assert session.receive()["observation"]["count"] == 1
+        assert session._connection.sock.gettimeout() == 5
+        assert session.step({}).observation["count"] == 2

@@ -15,18 +15,18 @@ $(UV):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 .venv/.installed: pyproject.toml | $(UV)
-	VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --editable '.[gymnasium]' --group dev
+	VIRTUAL_ENV=$(CURDIR)/.venv $(UV) pip install --quiet --compile-bytecode --editable '.[gymnasium]' --group dev
 	@touch $@
 
 # The newest peer also gets the hub, to serve official environments; the older ones are only talked to.
 .venv/peers/openenv-0.10.0/.installed: pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
-	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet openenv==0.10.0 --editable '.[gymnasium]'
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openenv==0.10.0 --editable '.[gymnasium]'
 	@touch $@
 
 .venv/peers/openenv-%/.installed: | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
-	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet openenv==$*
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openenv==$*
 	@touch $@
 
 demo: setup

@@ -65,6 +65,8 @@ class Connection:
         self.pinged = 0.0
         """When a ping was sent that nothing has come after; 0 if none was."""
         _sockets.limit_send(sock, send_timeout)
+        self.backlog: bytearray | None = None
+        """If not None, gets what is read, for another process that will take the connection over."""
         self._timeout: float | None = None
         self._server = isinstance(protocol, ServerProtocol)
         self._max_size = protocol.max_message_size or 1 << 63
@@ -111,6 +113,12 @@ class Connection:
         finally:
             if limited:
                 _sockets.limit_receive(self.sock, self._timeout)
+
+    def resume(self, backlog: bytes) -> None:
+        """Take over from another process, which has read this after the handshake."""
+        if backlog:
+            with self.lock:
+                self._feed(backlog)
 
     def send(self, payload: bytes, *, text: bool) -> None:
         """Send one message. Raises `Closed`."""
@@ -281,6 +289,8 @@ class Connection:
             self._heard()
             if len(data) >= self._read_size:
                 self._read_size = LARGE_READ
+            if self.backlog is not None:
+                self.backlog += data
             self.protocol.receive_data(data)
         else:
             self.protocol.receive_eof()

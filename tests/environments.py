@@ -57,10 +57,10 @@ class Misbehaving(interop.Environment):
 
 
 class SlowToBuild(Misbehaving):
-    """Takes a second and a half to build."""
+    """Takes four seconds to build."""
 
     def __init__(self) -> None:
-        time.sleep(1.5)
+        time.sleep(4)
         super().__init__()
 
 

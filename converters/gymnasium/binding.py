@@ -175,7 +175,7 @@ def _documents(url: str, options: ClientOptions) -> tuple[dict[str, Any] | None,
             timeout=options.connect_timeout,
             trust_env=False,
             # A TLS context is most of the time that an environment takes to be made; plain HTTP needs none.
-            verify=base.startswith("https:"),
+            verify=base.startswith("https:") and (options.ssl or True),
         ) as client:
             exact = client.get("/gymnasium")
             document = exact.json() if exact.status_code == 200 else None

@@ -38,6 +38,7 @@ def run_connection(
     supervisor: Supervisor | None,
     *,
     greeted: bool = False,
+    backlog: bytes = b"",
     full: tuple[int, int] | None = None,
     release: Callable[[], None] = lambda: None,
 ) -> None:
@@ -50,6 +51,7 @@ def run_connection(
         settings: The server's options.
         supervisor: Watches the session; not needed if there is no room.
         greeted: Whether the handshake was answered already, by `greet` in another process.
+        backlog: What that process has read after the handshake.
         full: Active and allowed sessions, if there is no room for this one.
         release: Called when the session's place is free again; may be called twice.
     """
@@ -57,6 +59,7 @@ def run_connection(
         greeting = greet(sock, handshake, settings, answer=not greeted)
         if greeting is not None:
             try:
+                greeting[0].resume(backlog)
                 _serve(*greeting, source, supervisor, full, release)
             finally:
                 greeting[0].abort()

@@ -102,7 +102,7 @@ def _describe(app: FastAPI, description: Description, settings: Settings, max_se
     async def mcp(request: Request) -> dict[str, Any]:
         try:
             data = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             return jsonrpc.failure(None, jsonrpc.PARSE_ERROR, "Parse error")

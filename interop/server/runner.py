@@ -32,9 +32,9 @@ class SessionThreads:
             self._threads = {thread, *(other for other in self._threads if other.is_alive())}
 
     def join(self, deadline: float) -> None:
-        """Wait until all have ended, at most until this time of the monotonic clock."""
+        """Wait for all of them once, at most until this time of the monotonic clock."""
         with self._lock:
-            threads = self._threads
+            threads, self._threads = self._threads, set()
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

@@ -38,7 +38,7 @@ def main() -> None:
             if job == "session":
                 sock = socket.socket(fileno=reduction.recv_handle(pipe))
                 sock.set_inheritable(False)
-                _run_session(pipe, sock, arguments[0], source, settings)
+                _run_session(pipe, sock, source, settings, *arguments)
                 break
             pipe.send(_describe(source) if job == "describe" else call(source, *arguments))
     except (EOFError, OSError):
@@ -61,7 +61,9 @@ def _describe(source: Source) -> Any:
         return exc
 
 
-def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Source, settings: Settings) -> None:
+def _run_session(
+    pipe: Pipe, sock: socket.socket, source: Source, settings: Settings, handshake: bytes, backlog: bytes
+) -> None:
     done = threading.Event()
     sending = threading.Lock()
 
@@ -91,7 +93,16 @@ def _run_session(pipe: Pipe, sock: socket.socket, handshake: bytes, source: Sour
 
     signal.signal(signal.SIGTERM, terminate)
     threading.Thread(target=beat, daemon=True).start()
-    run_connection(sock, handshake, source, settings, supervisor, greeted=True)
+    run_connection(
+        sock,
+        handshake,
+        source,
+        settings,
+        supervisor,
+        greeted=True,
+        backlog=backlog,
+        release=lambda: say("closed"),
+    )
     done.set()
     say("done")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -43,6 +43,10 @@ class WorkerDied(Exception):
     """A worker ended before it answered."""
 
 
+class ClientGone(Exception):
+    """A client ended its connection before there was a worker for it."""
+
+
 class Worker:
     """One process; `ask` and `run_session` are its only uses."""
 
@@ -62,10 +66,13 @@ class Worker:
         with contextlib.suppress(OSError):  # one that died already is found out by `wait_ready`
             self._pipe.send_bytes(cloudpickle.dumps((list(sys.path), source, settings)))
 
-    def wait_ready(self) -> None:
-        """Return when the worker can take a job. Raises `WorkerDied` or `SourceError`."""
+    def wait_ready(self, connection: WebSocket | None = None) -> None:
+        """Return when the worker can take a job; meanwhile the pings of the client that waits for it are answered.
+
+        Raises `WorkerDied`, `SourceError` or `ClientGone`.
+        """
         if not self._ready:
-            self._receive(START_TIMEOUT)
+            self._receive(START_TIMEOUT, connection)
             self._ready = True
 
     def ask(self, job: tuple[Any, ...], timeout: float) -> Any:
@@ -74,16 +81,20 @@ class Worker:
             self._pipe.send(job)
         return self._receive(timeout)
 
-    def run_session(self, sock: socket.socket, handshake: bytes, silence: float) -> bool:
+    def run_session(self, connection: WebSocket, handshake: bytes, silence: float, release: Callable[[], None]) -> bool:
         """Hand a connection over and wait until the worker has ended it: False if it gives no sign of life.
 
-        `silence` is how long it may give none. Raises `WorkerDied` if it ends before the session.
+        `silence` is how long it may give none; `release` is called when its environment is closed.
+        Raises `WorkerDied` if it ends before the session.
         """
         try:
-            self._pipe.send(("session", handshake))
-            reduction.send_handle(self._pipe, sock.fileno(), self.process.pid)
+            self._pipe.send(("session", handshake, bytes(connection.backlog or b"")))
+            reduction.send_handle(self._pipe, connection.sock.fileno(), self.process.pid)
             while self._wait(silence):
-                if self._pipe.recv() == "done":
+                word = self._pipe.recv()
+                if word == "closed":
+                    release()
+                if word == "done":
                     return True
         except (EOFError, OSError):
             raise WorkerDied(f"ended with {self._ending()}") from None
@@ -107,20 +118,22 @@ class Worker:
             with contextlib.suppress(OSError):
                 self._pipe.close()
 
-    def _wait(self, timeout: float) -> bool:
+    def _wait(self, timeout: float, connection: WebSocket | None = None) -> bool:
         """Whether it says something in time. Raises `EOFError` if it ends without."""
         deadline = time.monotonic() + timeout
         while (left := deadline - time.monotonic()) > 0:
-            if self._pipe.poll(min(left, 1.0)):
+            if self._pipe.poll(min(left, 1.0 if connection is None else 0.2)):
                 return True
+            if connection is not None and not connection.pump():
+                raise ClientGone
             # The pipe alone does not tell: a child of the environment may hold its other end open.
             if self.process.poll() is not None and not self._pipe.poll():
                 raise EOFError
         return False
 
-    def _receive(self, timeout: float) -> Any:
+    def _receive(self, timeout: float, connection: WebSocket | None = None) -> Any:
         try:
-            if not self._wait(timeout):
+            if not self._wait(timeout, connection):
                 raise WorkerDied(f"gave no answer in {timeout:g} s")
             answer = self._pipe.recv()
         except (EOFError, OSError):
@@ -212,14 +225,15 @@ class ProcessRunner:
 
     def _serve(self, connection: WebSocket, handshake: bytes, release: Callable[[], None]) -> None:
         worker = None
+        connection.backlog = bytearray()
         try:
-            worker = self._take()
+            worker = self._take(connection)
             self._prepare_spare()
-            if worker.run_session(connection.sock, handshake, self._settings.step_timeout + GRACE):
-                release()  # the environment is closed; the end of its process may take a while
-            else:
+            if not worker.run_session(connection, handshake, self._settings.step_timeout + GRACE, release):
                 worker.stop()
                 self._say(connection, "the environment's process gave no sign of life and was ended")
+        except ClientGone:
+            connection.close(timeout=1)
         except (WorkerDied, SourceError) as exc:
             self._say(connection, f"the environment's process {exc}")
         finally:
@@ -241,8 +255,8 @@ class ProcessRunner:
         # Nothing of the environment is needed to say that there is no place.
         run_connection(sock, handshake, None, self._settings, None, full=full)
 
-    def _take(self) -> Worker:
-        """A worker that is ready. Raises `WorkerDied` or `SourceError`."""
+    def _take(self, connection: WebSocket | None = None) -> Worker:
+        """A worker that is ready. Raises as `wait_ready`."""
         worker = self._spare() or self._start()
         with self._lock:
             self._live.add(worker)
@@ -250,7 +264,10 @@ class ProcessRunner:
         try:
             if stopped:
                 raise WorkerDied("is not started: the server stops")
-            worker.wait_ready()
+            worker.wait_ready(connection)
+        except ClientGone:
+            self._give_back(worker)
+            raise
         except BaseException:
             self._end(worker)
             raise

@@ -209,7 +209,7 @@ def test_a_slow_constructor_delays_nobody(isolation: str) -> None:
         session.send("state")
         start = time.monotonic()
         assert httpx.get(f"{server.url}/health").json() == {"status": "healthy"}
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 3.0
         assert session.receive()["step_count"] == 0
         session.close()
 
@@ -284,10 +284,10 @@ def test_idle_sessions_are_told(isolation: str) -> None:
 def test_pings_are_answered_during_a_long_step(server: interop.Server) -> None:
     """A client that pings while its step runs gets its pong before the step ends."""
     with ws(server) as connection:
-        connection.send('{"type":"step","data":{"do":"sleep","seconds":4}}')
+        connection.send('{"type":"step","data":{"do":"sleep","seconds":6}}')
         start = time.monotonic()
-        assert connection.ping().wait(3.5)
-        assert time.monotonic() - start < 3.5
+        assert connection.ping().wait(5.5)
+        assert time.monotonic() - start < 5.5
         assert loads(connection.recv())["data"]["reward"] == 1.0
 
 

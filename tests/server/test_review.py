@@ -15,6 +15,7 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import httpx
 import pytest
 import websockets.exceptions
@@ -179,7 +180,7 @@ def test_the_supervisor_never_waits_for_a_client() -> None:
                 break
         connection.ping()
         connection.fail(1000, "", b"{}")
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 10
 
 
 # Ends of a connection
@@ -193,7 +194,7 @@ def test_a_closing_handshake_frees_the_place(isolation: str) -> None:
         sock.recv(4096)
         assert server.active_sessions == 1
         sock.sendall(masked(Opcode.CLOSE, b"\x03\xe8"))
-        assert eventually(lambda: server.active_sessions == 0, 2.0)
+        assert eventually(lambda: server.active_sessions == 0, 10.0)
 
 
 def test_an_oversized_message_frees_the_place() -> None:
@@ -201,7 +202,7 @@ def test_an_oversized_message_frees_the_place() -> None:
     with interop.serve(source(), max_message_size=1000) as server, raw(server) as sock:
         sock.recv(4096)
         sock.sendall(masked(Opcode.TEXT, b"x" * 1001))
-        assert eventually(lambda: server.active_sessions == 0, 2.0)
+        assert eventually(lambda: server.active_sessions == 0, 10.0)
 
 
 def test_a_close_is_not_drawn_out_by_its_client() -> None:
@@ -256,7 +257,7 @@ def test_a_session_that_cannot_be_started_holds_no_place(monkeypatch: pytest.Mon
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", fail)
-        with pytest.raises(websockets.exceptions.InvalidMessage):
+        with pytest.raises((websockets.exceptions.InvalidMessage, OSError)):
             ws(server)
         monkeypatch.undo()
         assert server.active_sessions == 0
@@ -344,10 +345,31 @@ def test_hung_workers_stop_together() -> None:
     time.sleep(0.5)
     start = time.monotonic()
     server.stop()
-    assert time.monotonic() - start < 6
+    assert time.monotonic() - start < 8
     for session in sessions:
         with pytest.raises(interop.SessionLost, match="1012"):
             session.receive()
+
+
+def test_a_hung_step_holds_up_a_stop_for_seconds_alone() -> None:
+    """A server in threads waits for its environments once and not for ever."""
+    server = interop.serve(source())
+    server.start()
+    session = interop.connect(server.url)
+    session.send("step", {"do": "sleep", "seconds": 12})
+    time.sleep(0.2)
+    start = time.monotonic()
+    server.stop()
+    assert time.monotonic() - start < 5
+    with pytest.raises(interop.SessionLost, match="1012"):
+        session.receive()
+
+
+def test_an_environment_that_exits_over_http_ends_its_call_alone(isolation: str) -> None:
+    """sys.exit() in a stateless call is an error of that call, not the end of the server."""
+    with interop.serve(source(), isolation=isolation) as server:
+        assert httpx.post(f"{server.url}/step", json={"action": {"do": "exit"}}, timeout=20).status_code == 500
+        assert httpx.post(f"{server.url}/step", json={"action": {}}, timeout=20).status_code == 200
 
 
 SCRIPT = """
@@ -415,10 +437,10 @@ def _post(url: str, body: Any) -> None:
 def test_a_hung_stateless_step_is_answered(isolation: str) -> None:
     """The step timeout holds for HTTP too."""
     with interop.serve(source(), isolation=isolation, step_timeout=0.5) as server:
-        body = {"action": {"do": "sleep", "seconds": 3}}
+        body = {"action": {"do": "sleep", "seconds": 8}}
         start = time.monotonic()
         assert httpx.post(f"{server.url}/step", json=body, timeout=20).status_code == 500
-        assert time.monotonic() - start < 2.9
+        assert time.monotonic() - start < 7
 
 
 def test_a_server_that_cannot_be_built_leaves_nothing(isolation: str) -> None:
@@ -526,6 +548,43 @@ def _gone(pid: int) -> bool:
         except ProcessLookupError:
             return True
         return False
+
+
+class SlowToLoad:
+    """A source that takes a worker three seconds to load."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return slow_source, ()
+
+
+def slow_source() -> interop.Source:
+    """The source, after a while."""
+    time.sleep(6)
+    return source()
+
+
+def test_a_client_is_served_while_its_worker_starts() -> None:
+    """Pings are answered before there is a worker, what was sent meanwhile is kept, and who leaves is let go."""
+    with interop.serve(source(), isolation="process") as server:
+        runner = server._runner
+        assert isinstance(runner, workers.ProcessRunner)
+        runner._source = cloudpickle.dumps(SlowToLoad())
+        runner._spares.pop().stop()
+        with ws(server) as connection:
+            start = time.monotonic()
+            connection.send(STEP)
+            assert connection.ping().wait(5)
+            connection.send(iter([STEP[:9], STEP[9:]]))
+            assert time.monotonic() - start < 5
+            for count in (1, 2):
+                assert loads(connection.recv(timeout=20))["data"]["observation"]["count"] == count
+        runner._spares.pop().stop()
+        with ws(server) as connection:
+            start = time.monotonic()
+            connection.send(STEP)
+        assert connection.close_code == 1000
+        assert time.monotonic() - start < 5
+        assert eventually(lambda: server.active_sessions == 0)
 
 
 def test_a_dead_spare_is_nobodys_trouble() -> None:

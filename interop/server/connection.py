@@ -125,7 +125,7 @@ def _serve(
                 if not watched.work(True):
                     break
                 reply = session.handle(payload, text=text)
-                if reply is None or watched.failed:
+                if reply is None:
                     break
                 connection.send(reply, text=not messages.native)
         except Closed:
@@ -134,14 +134,15 @@ def _serve(
             why = f"the session ended with {type(exc).__name__}: {text_of(exc)}"
             refusal = session.protocol.refuse(ErrorCode.SESSION_ERROR, why)
         finally:
-            supervisor.forget(watched)
+            watched.work(True)  # a close that hangs is ended as a step is
             with contextlib.suppress(Exception):
                 session.close()
+            supervisor.forget(watched)
             release()
     with contextlib.suppress(Closed):
         if refusal is not None:
             connection.send(refusal, text=not messages.native)
-        if not watched.failed:
+        if watched.work(True):  # waits for the last words of the supervisor
             connection.close(1000)
 
 

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from interop.protocol.frames import ErrorCode
+from interop.protocol.frames import ErrorCode, error
 from interop.protocol.session import ServerSession
 from interop.server.settings import Settings
 from interop.websocket import Connection
 
 BUSY = 1.0
 """Seconds of work after which a session's socket is read for it, so that its client's pings are answered."""
+CLOSED = "; the session and its environment are closed"
 Phase = tuple[bool, float]
 """Whether a session works, and since when."""
 
@@ -28,7 +29,7 @@ class Watched:
         self.protocol = protocol
         self.release = release
         self.failed = False
-        """Whether the session was ended from outside; nothing is run for it any more."""
+        """Whether the session was ended from outside: nothing is run for it any more."""
         self.phase: Phase = (True, time.monotonic())
         self._lock = threading.Lock()
 
@@ -38,19 +39,19 @@ class Watched:
             self.phase = (working, time.monotonic())
             return not self.failed
 
-    def expire(self, phase: Phase) -> bool:
-        """End the session, unless it has left this phase meanwhile or was ended before."""
+    def end(self, code: int, reason: str, why: str | None = None, *, phase: Phase | None = None) -> bool:
+        """End the session, unless it was ended before or has left `phase` meanwhile; `why` is for an error frame.
+
+        The session's thread closes the socket when it sees that, so the last words are sent under the lock.
+        """
+        codec = self.protocol.codec
+        words = None if why is None else codec.encode(error(ErrorCode.SESSION_ERROR, why))
         with self._lock:
-            if self.failed or self.phase is not phase:
+            if self.failed or (phase is not None and self.phase is not phase):
                 return False
             self.failed = True
+            self.connection.fail(code, reason, words, text=not codec.native)
             return True
-
-    def end(self, code: int, reason: str) -> None:
-        """End the session whatever it does."""
-        with self._lock:
-            self.failed = True
-        self.connection.fail(code, reason)
 
 
 class Supervisor:
@@ -109,13 +110,14 @@ class Supervisor:
         if working:
             if passed > settings.step_timeout:
                 why = f"no answer of the environment in {settings.step_timeout:g} s (step_timeout)"
-                if self._fail(watched, phase, why):
+                if watched.end(1000, "", why + CLOSED, phase=phase):
                     watched.release()
                     self._hung()
             elif passed > BUSY:
                 connection.pump()
         elif passed > settings.idle_timeout and not connection.unread():
-            self._fail(watched, phase, f"no request in {settings.idle_timeout:g} s (idle_timeout)")
+            why = f"no request in {settings.idle_timeout:g} s (idle_timeout)"
+            watched.end(1000, "", why + CLOSED, phase=phase)
         self._keep_alive(watched, phase, now)
 
     def _keep_alive(self, watched: Watched, phase: Phase, now: float) -> None:
@@ -125,13 +127,5 @@ class Supervisor:
             if now - connection.last_read > settings.ping_interval:
                 connection.ping()
         # C code that held the interpreter can have kept both the ping and the reader of the pong waiting.
-        elif now - pinged > settings.ping_timeout and not connection.unread() and watched.expire(phase):
-            connection.fail(1011, "keepalive ping timeout")
-
-    def _fail(self, watched: Watched, phase: Phase, why: str) -> bool:
-        if not watched.expire(phase):
-            return False
-        codec = watched.protocol.codec
-        words = watched.protocol.refuse(ErrorCode.SESSION_ERROR, f"{why}; the session and its environment are closed")
-        watched.connection.fail(1000, "", words, text=not codec.native)
-        return True
+        elif now - pinged > settings.ping_timeout and not connection.unread():
+            watched.end(1011, "keepalive ping timeout", phase=phase)

@@ -138,7 +138,7 @@ def test_a_flood_is_answered_in_order(server: interop.Server) -> None:
 def test_a_client_that_does_not_read_ends_its_session_alone() -> None:
     """A reply that nobody takes is given up after the send timeout, and the place is free again."""
     with interop.serve(source(), send_timeout=1.0, max_sessions=2) as server:
-        with ws(server, max_queue=1) as connection:
+        with ws(server, max_queue=1, max_size=None) as connection:
             for _ in range(40):
                 connection.send('{"type":"step","data":{"do":"big","size":2000000}}')
             assert works(server)

@@ -118,8 +118,9 @@ def test_a_request_that_crosses_its_timeout_is_settled_once() -> None:
         assert watched.work(False)
         seen = watched.phase
         assert watched.work(True)
-        assert not watched.expire(seen)
-        assert watched.expire(watched.phase)
+        assert not watched.end(1000, "", phase=seen)
+        assert connection.protocol.state is OPEN
+        assert watched.end(1000, "", phase=watched.phase)
         assert not watched.work(False)
 
 
@@ -222,6 +223,21 @@ def test_a_close_is_not_drawn_out_by_its_client() -> None:
         assert eventually(lambda: session_threads() == 0)
 
 
+class HangsInClose(Misbehaving):
+    """Does not come back from its close."""
+
+    def close(self) -> None:
+        time.sleep(8)
+
+
+def test_a_close_that_hangs_frees_its_place(isolation: str) -> None:
+    """The step timeout holds for the close of an environment too."""
+    with interop.serve(source(HangsInClose), isolation=isolation, step_timeout=0.5) as server:
+        with interop.connect(server.url) as session:
+            session.step({})
+        assert eventually(lambda: server.active_sessions == 0, 5)
+
+
 def test_a_handshake_of_a_client_that_is_gone_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
     """A client that vanishes during its handshake leaves nothing, not even a traceback."""
     with interop.serve(source()) as server:
@@ -260,7 +276,7 @@ def test_a_session_that_cannot_be_started_holds_no_place(monkeypatch: pytest.Mon
         with pytest.raises((websockets.exceptions.InvalidMessage, OSError)):
             ws(server)
         monkeypatch.undo()
-        assert server.active_sessions == 0
+        assert eventually(lambda: server.active_sessions == 0)
         with ws(server) as connection:
             connection.send(STEP)
             assert loads(connection.recv())["type"] == "observation"

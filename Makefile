@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
 
-.PHONY: setup peers demo test test-all lint bench clean
+.PHONY: setup peers demo certify-demo broken browser test test-all lint bench clean
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed)
 
@@ -32,10 +32,22 @@ $(UV):
 demo: setup
 	@$(BIN)/python examples/cartpole_round_trip.py
 
-test: setup peers
+# Our CartPole server, an official server, and three that are broken on purpose.
+certify-demo: setup .venv/peers/openenv-0.10.0/.installed
+	@$(BIN)/python tests/conformance/certify_demo.py
+
+# Every broken server, by everything: the kill table. About ten minutes.
+broken: setup
+	$(BIN)/python -m conformance.broken
+
+# Chromium for the tests of the report page; where there is no apt-get, install it by hand.
+browser:
+	@command -v chromium chromium-browser google-chrome > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
+test: setup peers browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
-test-all: setup peers
+test-all: setup peers browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
+from referencing import Registry
 
 Schema = Mapping[str, Any]
 _DEPTH = 8
+_NONSENSE = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+"""What a schema that makes no sense raises somewhere; what was derived until then counts."""
 _WRONG: tuple[Any, ...] = ("not a number", {"not": "fitting"}, ["not", "fitting"], 123456789, None)
 
 
 class Invalid(NamedTuple):
-    """An action that does not fit the schema, and what is wrong with it: `missing`, `extra`, `type`, or `range`."""
+    """An action that does not fit the schema, and what is wrong with it: `missing`, `extra`, `type`,
+    `range`, or the whole `form`."""
 
     action: dict[str, Any]
     wrong: str
@@ -29,23 +34,28 @@ def valid(schema: Schema, limit: int = 12) -> list[dict[str, Any]]:
         At most `limit` distinct objects; none where the schema describes no object that can be derived.
     """
     found: list[dict[str, Any]] = []
-    for candidate in _objects(schema, schema, 0):
-        if isinstance(candidate, dict) and candidate not in found and fits(schema, candidate):
-            found.append(candidate)
-        if len(found) == limit:
-            break
+    with suppress(*_NONSENSE):
+        for candidate in _objects(schema, schema, 0):
+            if isinstance(candidate, dict) and candidate not in found and fits(schema, candidate):
+                found.append(candidate)
+            if len(found) == limit:
+                break
     return found
 
 
 def invalid(schema: Schema, base: Mapping[str, Any], limit: int = 8) -> list[Invalid]:
     """Actions next to a valid one that do not fit the schema."""
-    return list(islice(_invalid(schema, dict(base)), limit))
+    found: list[Invalid] = []
+    with suppress(*_NONSENSE):
+        found.extend(islice(_invalid(schema, dict(base)), limit))
+    other = Invalid({"no_such_field": 1}, "form", "no_such_field")
+    return found or [other] * (not fits(schema, other.action))
 
 
 def fits(schema: Schema, value: Any) -> bool:
     """Whether a value validates; a schema that is none fits everything."""
     try:
-        return bool(Draft202012Validator(schema).is_valid(value))
+        return bool(Draft202012Validator(schema, registry=Registry()).is_valid(value))
     except Exception:  # what a broken schema raises is anybody's guess; that it is broken is a finding elsewhere
         return True
 

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from conformance.errors import ConformanceError
+
 Level = Literal["MUST", "SHOULD", "MAY"]
 PROFILES = ("core", "mcp", "tasks", "gymnasium", "strict")
 """A requirement belongs to one; `strict` also turns SHOULD into MUST, `all` is all of them."""
@@ -22,7 +24,7 @@ VERSIONS = {
 NEWEST = "0.10"
 
 
-class CatalogueError(Exception):
+class CatalogueError(ConformanceError):
     """A version, profile or id that the catalogue does not have."""
 
 

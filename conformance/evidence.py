@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from conformance.errors import ConformanceError
 
 FORMAT = "openenv-evidence/1"
 MAX_SENT = 64 * 1024
@@ -23,7 +25,7 @@ Kind = Literal["send", "receive", "close", "eof", "silence", "timeout", "violati
 Headers = list[tuple[str, str]]
 
 
-class EvidenceError(Exception):
+class EvidenceError(ConformanceError):
     """A directory that holds no evidence, or evidence of another format."""
 
 
@@ -55,6 +57,8 @@ class Event:
     code: int | None = None
     text: str = ""
     seconds: float = 0.0
+    parsed: Any = field(default=None, init=False, repr=False, compare=False)
+    """The payload as JSON once it was parsed: three hundred checks look at the same messages."""
 
     @property
     def is_message(self) -> bool:
@@ -159,15 +163,18 @@ class Evidence:
         """The HTTP requests."""
         return [it for it in self.conversations.values() if isinstance(it, Exchange)]
 
+    def files(self) -> dict[str, str]:
+        """The names of the files that the conversations are written to."""
+        return {name: f"{number:03}-{_file_name(name)}.json" for number, name in enumerate(self.conversations)}
+
     def write(self, directory: Path) -> None:
         """Write it to a directory: `run.json`, and a file for each conversation."""
         directory.mkdir(parents=True, exist_ok=True)
-        names = sorted(self.conversations)
-        files = {name: f"{number:03}-{_file_name(name)}.json" for number, name in enumerate(names)}
+        files = self.files()
         for name, file in files.items():
-            (directory / file).write_text(_dumps(conversation_to_json(self.conversations[name])), encoding="utf-8")
+            _write(directory / file, conversation_to_json(self.conversations[name]))
         run = {"format": FORMAT, "url": self.url, "facts": self.facts, "conversations": list(files.values())}
-        (directory / "run.json").write_text(_dumps(run), encoding="utf-8")
+        _write(directory / "run.json", run)
 
     @classmethod
     def read(cls, directory: Path) -> Evidence:
@@ -196,23 +203,22 @@ def conversation_to_json(conversation: Socket | Exchange) -> dict[str, Any]:
 
 def conversation_from_json(document: Mapping[str, Any]) -> Socket | Exchange:
     """The inverse of `conversation_to_json`."""
-    fields = {key: _value(value) for key, value in document.items() if key not in ("kind", "events")}
+    values = {key: _value(value) for key, value in document.items() if key not in ("kind", "events")}
     for key in ("request", "response"):
-        fields[key] = [(name, value) for name, value in fields.get(key, [])]
+        values[key] = [(name, value) for name, value in values.get(key, [])]
     if document["kind"] == "exchange":
-        return Exchange(**fields)
+        return Exchange(**values)
     events = [Event(**{key: _value(value) for key, value in event.items()}) for event in document["events"]]
-    return Socket(**fields, events=events)
+    return Socket(**values, events=events)
 
 
 def _fields(thing: Any) -> dict[str, Any]:
-    """The fields that say something."""
+    """The fields that are not at their default."""
     document: dict[str, Any] = {}
-    for name in thing.__dataclass_fields__:
-        value = getattr(thing, name)
-        if name == "events" or value in ("", b"", None, []):
-            continue
-        document[name] = _bytes_to_json(value) if isinstance(value, bytes) else value
+    for it in fields(thing):
+        value = getattr(thing, it.name)
+        if it.compare and it.name != "events" and (value or not isinstance(value, list)) and value != it.default:
+            document[it.name] = _bytes_to_json(value) if isinstance(value, bytes) else value
     return document
 
 
@@ -229,8 +235,9 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _dumps(document: Any) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False)
+def _write(path: Path, document: Any) -> None:
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # a lone surrogate as JSON escapes it
 
 
 def _file_name(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from conformance.evidence import Exchange
-from conformance.recorder import Ended, Recorder, Timing, WebSocket
+from conformance.recorder import Ended, Recorder, Timing, WebSocket, parsed
 
 MOST_SESSIONS = 8
 """Sessions that a run opens at a time to find the server's capacity; a server that allows more is not filled."""
@@ -28,6 +28,9 @@ class Inputs:
         slow: An action whose step takes two seconds or more.
         exits: An action on which the environment ends its process.
         ends: Valid actions that end an episode.
+        echo: A valid action whose longest value (as JSON) the observation repeats as it is.
+        idle_timeout: Seconds, at most 15, after which the server says it ends an idle session.
+        calls: Calls of tools, `{"name": ..., "arguments": {...}}`; best with one whose result depends on those before.
         private: Strings that no client may ever see (answers, tests).
     """
 
@@ -40,6 +43,9 @@ class Inputs:
     slow: Mapping[str, Any] | None = None
     exits: Mapping[str, Any] | None = None
     ends: tuple[Mapping[str, Any], ...] = ()
+    echo: Mapping[str, Any] | None = None
+    idle_timeout: float | None = None
+    calls: tuple[Mapping[str, Any], ...] = ()
     private: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
@@ -87,6 +93,28 @@ class Probe:
         session.open()
         return session
 
+    def create_session(self, name: str) -> str | None:
+        """The id of a session made by `POST /mcp`; None where the server makes none.
+
+        It is asked for again while the server is full of sessions that have ended.
+        """
+        deadline, number = time.monotonic() + self.timing.settle, 0
+        request = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+        while True:
+            response = parsed(self.http(name, "POST", "/mcp", request).body)
+            response = response if isinstance(response, dict) else {}
+            error, result = response.get("error"), response.get("result")
+            if not isinstance(error, dict) or error.get("code") != -32000 or time.monotonic() > deadline:
+                return result.get("session_id") if isinstance(result, dict) else None
+            number += 1
+            self.recorder.rename(name, f"{name}~{number}")
+            time.sleep(min(0.05 * number, 0.5))
+
+    def close_session(self, name: str, id: str) -> Exchange:
+        """Close a session by `POST /mcp`."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/close", "params": {"session_id": id}}
+        return self.http(name, "POST", "/mcp", request)
+
     # Frames
 
     def reset(self, **arguments: Any) -> dict[str, Any]:
@@ -119,7 +147,7 @@ class Session(WebSocket):
         """As `WebSocket.ask`."""
         deadline, number = time.monotonic() + self.timing.settle, 0
         while True:
-            reply = super().ask(message, label, timeout=timeout, fragments=fragments)
+            reply = self._refusal() or super().ask(message, label, timeout=timeout, fragments=fragments)
             if self._admitted or not _is_full(reply) or time.monotonic() > deadline:
                 self._admitted = True
                 return reply
@@ -127,7 +155,17 @@ class Session(WebSocket):
             self.reopen(number)
             time.sleep(min(0.05 * number, 0.5))
 
+    def _refusal(self) -> Any:
+        """A refusal for capacity that came with the handshake, before anything could be asked."""
+        first = self.value(self._pending[0]) if self._pending and not (self._admitted or self.is_open) else None
+        return first if _is_full(first) else None
+
 
 def _is_full(reply: Any) -> bool:
-    data = reply.get("data") if isinstance(reply, dict) else None
+    """Whether a reply refuses a session for capacity, on `/ws` or on `WS /mcp`."""
+    if not isinstance(reply, dict):
+        return False
+    data, error = reply.get("data"), reply.get("error")
+    if isinstance(error, dict):
+        return error.get("code") == -32000 and reply.get("id") is None
     return isinstance(data, dict) and data.get("code") == "CAPACITY_REACHED"

@@ -25,13 +25,15 @@ from websockets.http11 import Response
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
+from conformance.errors import ConformanceError
 from conformance.evidence import MAX_RECEIVED, MAX_SENT, Event, Evidence, Exchange, Headers, Kind, Socket
+from conformance.values import MSGPACK_V1, pack, unpack
 
 MAX_MESSAGE = 128 * 1024 * 1024
 """Bytes of a message that are read at all; more is a violation."""
 
 
-class Unreachable(Exception):
+class Unreachable(ConformanceError):
     """Nothing listens at the server's address."""
 
 
@@ -127,13 +129,16 @@ class Recorder:
 
         Args:
             name: Of the conversation.
+            headers: Further ones, or others in place of the usual.
             body: `bytes` go as they are, anything else but None as JSON; `Content-Type` is JSON unless given.
             token: Instead of the run's; `""` for none.
             timeout: For the whole response; a body that is still open then is kept as far as it came.
         """
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent: Headers = [("Host", self.authority), ("Connection", "close"), *self.authorization(token), *headers]
-        named = {key.lower() for key, _ in sent}
+        further = list(headers)
+        named = {key.lower() for key, _ in further}
+        usual = [("Host", self.authority), ("Connection", "close"), *self.authorization(token)]
+        sent: Headers = [*(it for it in usual if it[0].lower() not in named), *further]
         if body is not None and "content-type" not in named:
             sent.append(("Content-Type", "application/json"))
         if body is not None or method in ("POST", "PUT", "PATCH"):
@@ -286,6 +291,11 @@ class WebSocket:
         """Whether messages can be sent."""
         return self.sock is not None and self.socket.is_open and self._protocol.state is OPEN
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the server selected the subprotocol whose messages are MessagePack."""
+        return self.socket.subprotocol == MSGPACK_V1
+
     def _shake_hands(self) -> None:
         """Send the handshake and read its answer."""
         self._flush()
@@ -303,7 +313,9 @@ class WebSocket:
     # Sending
 
     def send(self, message: Any, label: str = "", *, fragments: int = 1) -> None:
-        """Send a message: `bytes` as binary, `str` as text, anything else as JSON text. Raises `Ended`."""
+        """Send a message: `bytes` as binary, `str` as text, anything else in the session's form. Raises `Ended`."""
+        if self.is_packed and not isinstance(message, str | bytes):
+            message = pack(message)
         binary = isinstance(message, bytes)
         payload = message if isinstance(message, bytes) else text_of(message).encode("utf-8", "surrogatepass")
         if not self.is_open:
@@ -343,12 +355,17 @@ class WebSocket:
         return self._pending.pop(0)
 
     def ask(self, message: Any, label: str, *, timeout: float | None = None, fragments: int = 1) -> Any:
-        """Send a request and return its reply as parsed JSON; None where it is none. Raises `Ended` without a reply."""
+        """Send a request and return its parsed reply; None where it cannot be read. Raises `Ended` without a reply."""
         self.send(message, label, fragments=fragments)
         reply = self.receive(timeout)
         if reply is None:
             raise Ended
-        return parsed(reply.payload)
+        return self.value(reply)
+
+    def value(self, message: Event) -> Any:
+        """What a message holds; None where it cannot be read."""
+        packed = message.opcode == "binary" and self.is_packed
+        return _unpacked(message.payload) if packed else parsed(message.payload)
 
     def quiet(self, seconds: float | None = None) -> None:
         """Wait, and note what comes or the silence."""
@@ -488,5 +505,12 @@ def parsed(payload: bytes) -> Any:
     """JSON of a payload, or None."""
     try:
         return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unpacked(payload: bytes) -> Any:
+    try:
+        return unpack(payload)
     except ValueError:
         return None

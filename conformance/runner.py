@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +22,8 @@ from conformance.view import Broken, NotApplicable, Place, Untested, View
 Outcome = Literal["pass", "fail", "warn", "not_applicable", "untested"]
 Progress = Callable[[str, int, int], None]
 """Told the name of what was done, how much is done and how much there is."""
+SHOWN = 6
+"""Places that a result without a finding leads to."""
 ACTIONS = 3
 """Valid actions looked for."""
 DESCRIPTIONS = ("health", "metadata", "schema", "openapi.json", "list_environments", "gymnasium")
@@ -58,6 +60,7 @@ def collect(
     timing: Timing | None = None,
     jobs: int = 4,
     only: Iterable[str] | None = None,
+    package: Mapping[str, Any] | None = None,
     stop: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
@@ -71,6 +74,7 @@ def collect(
         timing: How long to wait.
         jobs: Sessions used at a time, where the server allows as many.
         only: Names of scenarios; all of the profile if None.
+        package: What the server was shipped as, by `conformance.package`; None for a running one.
         stop: Tells the server to stop, where this run may do that; it is called last.
         progress: Told of each scenario that is done.
 
@@ -83,6 +87,7 @@ def collect(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         python=platform.python_version(),
         inputs=probe.inputs.document(),
+        package=dict(package) if package else None,
     )
     _reach(recorder)
     chosen = [it for it in scenarios.load().values() if _wanted(it, profile) and (only is None or it.name in only)]
@@ -116,11 +121,12 @@ def _judge(evidence: Evidence, requirement: Requirement, check: checks.Check, st
         outcome, message = "not_applicable", str(exc)
     except Untested as exc:
         outcome, message = "untested", str(exc)
-    except (TypeError, ValueError, LookupError, AttributeError) as exc:
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as exc:
         # What a server sends can have any shape; a check that trips over one has found something.
         outcome = "fail" if strict or requirement.level == "MUST" else "warn"
         message = f"what the server sent has a shape that makes no sense here ({type(exc).__name__}: {exc})"
-    return Result(requirement, outcome, message, tuple(view.trail))
+    places = tuple(dict.fromkeys(view.trail))
+    return Result(requirement, outcome, message, places if outcome in ("fail", "warn") else places[:SHOWN])
 
 
 def _wanted(scenario: Scenario, profile: str) -> bool:

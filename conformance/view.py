@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.evidence import Event, Evidence, Exchange, Socket
+from conformance.recorder import parsed
+from conformance.values import MSGPACK_V1, unpack
+
+FEW = 9
+"""Places that are kept of many that are all right."""
 
 
 class Broken(Exception):
@@ -56,7 +61,9 @@ class Reply:
 
     @property
     def raw(self) -> str:
-        """The text. Raises `Broken` where it is not UTF-8."""
+        """The text, or the value of a packed message. Raises `Broken` where it is not UTF-8."""
+        if self.is_packed:
+            return repr(self.frame)
         try:
             return self.event.payload.decode()
         except UnicodeDecodeError as exc:
@@ -64,13 +71,29 @@ class Reply:
 
     @property
     def frame(self) -> Any:
-        """The parsed JSON. Raises `Broken` where it is none."""
+        """The parsed JSON or MessagePack. Raises `Broken` where it is none."""
         if self.event.size > len(self.event.payload):
             raise Broken(f"a message of {self.event.size} bytes is too long to be judged")
+        if self.is_packed:
+            return self._unpacked()
+        if self.event.parsed is None:
+            try:
+                self.event.parsed = json.loads(self.raw)
+            except (ValueError, RecursionError) as exc:
+                raise Broken(f"a message is not JSON ({exc}): {short(self.raw)}") from None
+        return self.event.parsed
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a binary message of a session that speaks MessagePack."""
+        return self.event.opcode == "binary" and self.socket.subprotocol == MSGPACK_V1
+
+    def _unpacked(self) -> Any:
         try:
-            return json.loads(self.raw)
+            return unpack(self.event.payload)
         except ValueError as exc:
-            raise Broken(f"a message is not JSON ({exc}): {short(self.raw)}") from None
+            text = self.event.payload.hex(" ")
+            raise Broken(f"a binary message is not MessagePack ({exc}): {short(text)}") from None
 
     @property
     def type(self) -> Any:
@@ -116,7 +139,7 @@ class View:
 
     Attributes:
         evidence: All of it.
-        trail: What the check looked at, in order, without repetition.
+        trail: What the check looked at, in order.
     """
 
     evidence: Evidence
@@ -124,9 +147,7 @@ class View:
 
     def look(self, conversation: str, event: int | None = None) -> None:
         """Remember a place."""
-        place = Place(conversation, event)
-        if place not in self.trail:
-            self.trail.append(place)
+        self.trail.append(Place(conversation, event))
 
     # Facts
 
@@ -211,10 +232,60 @@ class View:
         """As `replies`, at least one. Raises `Missing` where there is none."""
         replies = list(self.replies(*types, path=path))
         if not replies:
-            raise Missing(
-                f"no {' or '.join(types) or 'message'} was received: {self.fact('stopped') or 'see the rest'}"
-            )
+            raise self._nothing(*types)
         return replies
+
+    def _nothing(self, *types: str) -> Missing:
+        what = " or ".join(types) or "message"
+        return Missing(f"no {what} was received: {self.fact('stopped') or 'see the rest'}")
+
+    # Many at a time
+
+    def one_by_one[T](self, things: Iterable[T]) -> Iterator[T]:
+        """The things in turn. A check that fails at one has what it looked at for that one alone as its trail."""
+        kept = list(self.trail)
+        self.trail.clear()
+        for thing in things:
+            yield thing
+            kept += self.trail[: FEW - len(kept)]
+            self.trail.clear()
+        self.trail[:] = kept[:FEW]
+
+    def each(self, *types: str, path: str = "/ws") -> Iterator[Reply]:
+        """As `replies`, one by one, at least one. Raises `Missing` where there is none."""
+        replies = self.one_by_one(self.replies(*types, path=path))
+        first = next(replies, None)
+        if first is None:
+            raise self._nothing(*types)
+        yield first
+        yield from replies
+
+    def asked(self, name: str, *labels: str) -> Iterator[tuple[str, Reply]]:
+        """The labels of requests and the replies to them, one by one. Raises `Missing` as `ask`."""
+        return self.one_by_one((label, self.ask(name, label)) for label in labels)
+
+    def pairs(self, *types: str, path: str = "/ws") -> Iterator[tuple[dict[str, Any], Reply]]:
+        """The frames of some types that were sent while no other was open, and the message that came next, one by one.
+
+        Only those are certain to belong together when a server answers too often or not at all.
+        """
+        return self.one_by_one(pair for socket in self.json_sockets(path) for pair in self._pairs(socket, types))
+
+    def _pairs(self, socket: Socket, types: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], Reply]]:
+        sent: int | None = None
+        waiting = 0
+        for index, event in enumerate(socket.events):
+            if event.kind == "send" and event.is_message:
+                waiting += 1
+                sent = index if waiting == 1 else None
+            elif event.kind == "receive" and event.is_message:
+                is_whole = event.size == len(event.payload)
+                request = _request(socket.events[sent]) if sent is not None and is_whole else None
+                if sent is not None and request is not None and request.get("type") in types:
+                    self.look(socket.name, sent)
+                    self.look(socket.name, index)
+                    yield request, Reply(socket, index, event)
+                sent, waiting = None, max(waiting - 1, 0)
 
     # HTTP
 
@@ -238,7 +309,7 @@ class View:
         )
         try:
             return exchange.json
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise Broken(f"{exchange.method} {exchange.path} is answered without JSON ({exc})") from None
 
     @property
@@ -247,6 +318,12 @@ class View:
         body = self.body("http.schema")
         expect(isinstance(body, dict), "GET /schema is no object")
         return dict(body)
+
+
+def _request(event: Event) -> dict[str, Any] | None:
+    """A frame of ours; None where it is none, or was sent as a binary message."""
+    frame = parsed(event.payload) if event.opcode == "text" else None
+    return frame if isinstance(frame, dict) else None
 
 
 def _type(reply: Reply) -> Any:

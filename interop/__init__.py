@@ -19,7 +19,7 @@ from interop._registration import register_with_gymnasium
 __version__ = "0.1.0"
 
 _HOMES = {
-    "interop.api": ("connect", "connect_async", "make", "make_vec", "register", "serve", "wrap"),
+    "interop.api": ("certify", "connect", "connect_async", "make", "make_vec", "register", "serve", "wrap"),
     "interop.client": ("AsyncSession", "ClientOptions", "Session"),
     "interop.environment": ("Description", "Environment", "FactorySource", "Source", "StepResult", "Tasks"),
     "interop.errors": (
@@ -39,6 +39,7 @@ _HOMES = {
         "ValidationError",
     ),
     "interop.server": ("Server", "Settings"),
+    "interop.suite": ("Report",),
 }
 _NAMES = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -56,6 +57,7 @@ __all__ = [
     "InteropError",
     "InvalidAction",
     "ProtocolError",
+    "Report",
     "Server",
     "ServerError",
     "Session",
@@ -69,6 +71,7 @@ __all__ = [
     "Tasks",
     "ValidationError",
     "__version__",
+    "certify",
     "connect",
     "connect_async",
     "make",
@@ -93,7 +96,7 @@ def __dir__() -> list[str]:
 
 TYPE_CHECKING = False  # as good as typing's for type checkers, without its import
 if TYPE_CHECKING:
-    from interop.api import connect, connect_async, make, make_vec, register, serve, wrap
+    from interop.api import certify, connect, connect_async, make, make_vec, register, serve, wrap
     from interop.client import AsyncSession, ClientOptions, Session
     from interop.environment import Description, Environment, FactorySource, Source, StepResult, Tasks
     from interop.errors import (
@@ -113,5 +116,6 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from interop.server import Server, Settings
+    from interop.suite import Report
 
 register_with_gymnasium()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interop.client import AsyncSession, ClientOptions, Session
 from interop.environment import Source
 from interop.server import Server, Settings
 from interop.sources import gymnasium_converter, to_source
+from interop.suite import Report, suite
 
 if TYPE_CHECKING:
     import gymnasium
@@ -89,3 +92,53 @@ def register(url: str, *, id: str) -> None:
         ConnectError: No server answers there.
     """
     gymnasium_converter("expose", "register")(url, id=id)
+
+
+def certify(
+    target: str | Path,
+    *,
+    profile: str = "all",
+    requirements: str = "0.10",
+    # What is known of the environment
+    actions: str | Path | Sequence[Mapping[str, Any]] | Mapping[str, Any] | None = None,
+    reset: Mapping[str, Any] | None = None,
+    expected_failures: str | Path | Mapping[str, str] | None = None,
+    # How to reach it
+    token: str | None = None,
+    python: str | None = None,
+    jobs: int = 4,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Certify a server: talk to it, and judge what it said by the requirements of `docs/protocol.md`.
+
+    Args:
+        target: A server's URL, a source (`"gym:CartPole-v1"`), `"docker:IMAGE"`, or a directory with an `openenv.yaml`;
+            all but a URL are served for this.
+        profile: `"core"`, `"mcp"`, `"tasks"`, `"gymnasium"`, `"strict"`, or `"all"`.
+        requirements: The release of openenv whose protocol is required.
+        actions: A list of valid actions, a mapping with an action for each role (`docs/conformance.md`), or the path of
+            a JSON file with one of the two; derived from the action schema if None.
+        reset: Arguments of every reset.
+        expected_failures: A mapping of ids to reasons, or the path of a TOML file with such a table `[expected]`.
+        token: The bearer token of the server.
+        python: The Python that serves a source or a directory.
+        jobs: Sessions used at a time, where the server allows as many.
+        progress: Told the name of what was done, how much is done, and how much there is.
+
+    Raises:
+        conformance.errors.ConformanceError: A name, file or value makes no sense, nothing listens there, or it does
+            not start.
+    """
+    report: Report = suite().certify(
+        target,
+        profile=profile,
+        requirements=requirements,
+        actions=actions,
+        reset=reset,
+        expected_failures=expected_failures,
+        token=token,
+        python=python,
+        jobs=jobs,
+        progress=progress,
+    )
+    return report

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 TEXT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
-PREFIXES = ["REV", "WS", "FRM", "ERR", "SES", "ENC", "HTTP", "TASK", "MCP", "SEM", "CLI", "BIN", "VEC", "GYM", "SEC"]
+PREFIXES = [
+    "REV", "WS", "FRM", "ERR", "SES", "ENC", "HTTP", "TASK", "MCP", "SEM", "CLI", "BIN", "VEC", "GYM", "SEC", "PKG",
+]  # fmt: skip
 SENTENCE = re.compile(r"- \*\*([A-Z]+-[1-9]\d*)\*\* (?:\[P([1-7])\+\] )?(.+)")
 KEYWORD = re.compile(r"\b(?:MUST NOT|MUST|SHOULD NOT|SHOULD|MAY|SHALL NOT|SHALL|REQUIRED|RECOMMENDED|OPTIONAL)\b")
 LEVELS = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}
@@ -25,7 +27,9 @@ def _body() -> list[str]:
     return re.sub(r"^```.*?^```$", "", TEXT[TEXT.index("\n## 1 ") :], flags=re.DOTALL | re.MULTILINE).splitlines()
 
 
-SENTENCES = [Sentence(match[1], match[3]) for line in _body() if (match := SENTENCE.fullmatch(line))]
+_MATCHES = [match for line in _body() if (match := SENTENCE.fullmatch(line))]
+SENTENCES = [Sentence(match[1], match[3]) for match in _MATCHES]
+SINCE = {match[1]: int(match[2] or 1) for match in _MATCHES}
 DEVIATIONS = [line for line in TEXT.splitlines() if line.startswith("| DEV-")]
 
 

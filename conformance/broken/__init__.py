@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -26,6 +27,7 @@ COUNTER = Inputs(
     uncarryable={"by": 1, "op": "uncarryable"},
     exits={"by": 1, "op": "exit"},
     ends=({"by": 1, "op": "end"},),
+    echo={"by": 1, "payload": [9007199254740993, -1.5, "\u00e9\u2028", {"deep": [None, True, {}]}]},
 )
 """What a run is given about the counter."""
 SLOW = replace(COUNTER, slow={"by": 1, "op": "slow"})
@@ -79,13 +81,67 @@ def defect(
 def examine(server: Healthy, inputs: Inputs) -> tuple[Evidence, list[Result]]:
     """Serve a server in this process and judge it by everything."""
     with serving(server) as running:
-        evidence = collect(running.url, inputs=inputs, timing=QUICK, stop=running.end)
+        evidence = collect(
+            running.url, inputs=inputs, token=server.token, timing=QUICK, package=server.package, stop=running.end
+        )
     return evidence, judge(evidence)
 
 
-def broken_ids(results: Iterable[Result]) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the suite says of a broken server.
+
+    Attributes:
+        name: The defect's.
+        killed: Requirements that were found broken and are.
+        missed: Requirements that are broken and were not found so.
+        extra: Requirements that were found broken beyond those, with what was seen.
+    """
+
+    name: str
+    killed: frozenset[str]
+    missed: frozenset[str]
+    extra: dict[str, str]
+
+    @property
+    def caught(self) -> bool:
+        """Whether exactly what is broken was found broken."""
+        return not self.missed and not self.extra
+
+
+def healthy() -> dict[str, tuple[type[Healthy], Inputs]]:
+    """The healthy servers by name, each with the most that a run is given about it."""
+    found: dict[str, tuple[type[Healthy], Inputs]] = {}
+    for it in load().values():
+        name = it.base.__name__.lower()
+        if name not in found or len(it.inputs.document()) > len(found[name][1].document()):
+            found[name] = (it.base, it.inputs)
+    return found
+
+
+@cache
+def healthy_evidence(name: str) -> Evidence:
+    """Evidence of a healthy server, collected once."""
+    base, inputs = healthy()[name]
+    return examine(base(), inputs)[0]
+
+
+def judged(name: str) -> Verdict:
+    """The verdict on the broken server of a name."""
+    it = load()[name]
+    good = healthy_evidence(it.base.__name__.lower())
+    if it.methods.keys() == {"package"}:  # nothing on the wire differs
+        results = judge(Evidence(good.url, {**good.facts, "package": it.methods["package"]}, good.conversations))
+    else:
+        results = examine(it.build(), it.inputs)[1]
+    found, allowed = broken_ids(results), allowed_ids(it, good)
+    extra = {r.requirement.id: r.message for r in results if r.requirement.id in found - allowed}
+    return Verdict(name, found & set(it.ids), frozenset(set(it.ids) - found), extra)
+
+
+def broken_ids(results: Iterable[Result]) -> frozenset[str]:
     """The requirements that are not met."""
-    return {it.requirement.id for it in results if it.is_finding}
+    return frozenset(it.requirement.id for it in results if it.is_finding)
 
 
 def allowed_ids(defect: Defect, healthy: Evidence) -> set[str]:
@@ -109,6 +165,24 @@ def reply(change: Callable[[Any, dict[str, Any]], Any]) -> Callable[..., Any]:
         return frame if changed is None else changed
 
     return alter_reply
+
+
+def reads(change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Callable[..., Any]:
+    """A method `dispatch` that reads frames as others: `change(frame)` returns the other one, or None for as is."""
+
+    def dispatch(self: Healthy, session: Any, frame: dict[str, Any]) -> Any:
+        return Healthy.dispatch(self, session, change(frame) or frame)
+
+    return dispatch
+
+
+def answers(answer: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Callable[..., Any]:
+    """A method `dispatch` that answers frames without running them: `answer(frame)` is the reply, or None for as is."""
+
+    def dispatch(self: Healthy, session: Any, frame: dict[str, Any]) -> Any:
+        return answer(frame) or Healthy.dispatch(self, session, frame)
+
+    return dispatch
 
 
 def load() -> dict[str, Defect]:

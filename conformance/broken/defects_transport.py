@@ -102,11 +102,11 @@ def _binary_states(self: Healthy, channel: Channel, session: Any, request: Any, 
 
 
 def _huge_once(self: Healthy, channel: Channel, session: Any, request: Any, reply: Any) -> None:
-    text = self.encode(reply)
-    if not self.said:
-        self.said.append(text)
-        text += " " * (100 * MIB)
-    channel.send(text)
+    if self.said:
+        Healthy.say(self, channel, session, request, reply)
+    else:
+        self.said.append("once")
+        channel.send(self.encode(reply) + " " * (100 * MIB))
 
 
 def _compressed(self: Channel, text: str) -> None:
@@ -116,10 +116,10 @@ def _compressed(self: Channel, text: str) -> None:
 
 
 class Everywhere:
-    """Contains every path."""
+    """Contains every path but the other door's."""
 
     def __contains__(self, path: object) -> bool:
-        return True
+        return path != "/mcp"
 
 
 defect(
@@ -131,14 +131,14 @@ defect("selects any subprotocol", "WS-3", upgrade=_select_first)
 defect("greets", "WS-4", without="ws", greet=_greet)
 defect("a WebSocket everywhere", "WS-5", "WS-6", paths=Everywhere())
 defect("404 where there is no WebSocket", "WS-6", upgrade=_upgrade(lambda request: request.path != "/ws", 404))
-defect("refuses in the handshake when it is full", "WS-7", upgrade=_full_by_503)
+defect("refuses in the handshake when it is full", "WS-7", "ERR-28", without="ws", upgrade=_full_by_503)
 defect("an empty session_id is unknown", "WS-8", admit=_empty_id_is_unknown)
 defect("states are binary", "WS-9", say=_binary_states)
 defect("no fragments", "WS-11", channel=_channel(take=_take_no_fragments))
 defect("a limit of 512 KiB", "WS-12", "WS-13", channel=_channel(take=_limit(512 * 1024)))
 defect("a limit of 8 MiB", "WS-13", channel=_channel(take=_limit(8 * MIB)))
 defect("1008 for a long message", "WS-14", channel=_channel(take=_limit(16 * MIB, 1008), max_size=None))
-defect("a reply of 100 MiB", "WS-15", say=_huge_once)
+defect("a reply of 100 MiB", "WS-15", "SES-14", say=_huge_once)
 defect("compresses unasked", "WS-17", without="ws", channel=_channel(send=_compressed))
 defect("no pongs", "WS-20", channel=_pongs(lambda protocol, payload: None))
 defect("pongs of its own", "WS-20", channel=_pongs(lambda protocol, payload: protocol.send_pong(b"other")))

@@ -10,13 +10,23 @@ import threading
 import time
 import uuid
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import to_json
 
+from conformance.broken import openapi
 from conformance.broken.wire import Channel, Gone, Request, Response
 
 Frame = dict[str, Any]
+TASK_ROUTES = {
+    "splits": ("GET", "list_splits"),
+    "tasks": ("POST", "list_tasks"),
+    "num_tasks": ("POST", "num_tasks"),
+    "task": ("POST", "get_task"),
+    "task_range": ("POST", "get_task_range"),
+}
+"""Methods of the Task API's routes, and their names in the text of a 501."""
 
 
 class Invalid(Exception):
@@ -165,6 +175,9 @@ class Healthy:
     mode = "simulation"
     paths: Any = ("/ws",)
     going_away = 1012
+    package: dict[str, Any] | None = None
+    also: tuple[str, ...] = ()
+    """Addresses beside 127.0.0.1 on which it listens."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -245,7 +258,7 @@ class Healthy:
     def serve(self, channel: Channel, session: Session) -> None:
         """Answer frames until a `close`."""
         while True:
-            payload, text = channel.receive()
+            payload, text = self.listen(channel, session)
             request = parse(payload, text)
             try:
                 reply = self.answer(session, payload, text)
@@ -256,9 +269,18 @@ class Healthy:
                 return
             self.say(channel, session, request, reply)
 
+    def listen(self, channel: Channel, session: Session) -> tuple[bytes, bool]:
+        """The next message of a session and whether it is text. Raises `Gone` or `Ending`."""
+        return channel.receive()
+
     def say(self, channel: Channel, session: Session | None, request: Any, reply: Frame) -> None:
         """Send a reply; `request` is the frame that it answers, None for a refusal."""
-        channel.send(self.alter_text(session, request, self.encode(self.alter_reply(session, request, reply))))
+        altered = self.alter_reply(session, request, reply)
+        try:
+            text = self.encode(altered)
+        except ValueError as exc:  # a lone surrogate came back
+            text = self.encode(error("EXECUTION_ERROR", f"the reply cannot be carried: {exc}"))
+        channel.send(self.alter_text(session, request, text))
 
     def shut(self, channel: Channel, after: Frame | None) -> None:
         """Close, after an error frame or a `close` frame (None)."""
@@ -378,7 +400,34 @@ class Healthy:
 
     def rpc(self, request: Any, session: Session | None) -> Frame:
         """The response to a JSON-RPC request; `session` is that of a WebSocket."""
-        return rpc_error(request.get("id"), -32603, "Environment does not support MCP")
+        if not self.is_request(request):
+            return rpc_error(None, -32600, "Invalid request")
+        try:
+            result = self.rpc_result(request["method"], request.get("params", {}), session)
+        except RpcError as exc:
+            return rpc_error(request.get("id"), exc.code, str(exc), exc.data)
+        return {"jsonrpc": "2.0", "id": request.get("id"), "result": result}
+
+    def is_request(self, request: Frame) -> bool:
+        """Whether an object is a JSON-RPC request."""
+        return (
+            request.get("jsonrpc") == "2.0"
+            and isinstance(request.get("method"), str)
+            and isinstance(request.get("params", {}), dict)
+            and isinstance(request.get("id"), (str, int, type(None)))
+            and not request.keys() - {"jsonrpc", "id", "method", "params"}
+        )
+
+    def rpc_result(self, method: str, params: Frame, session: Session | None) -> Any:
+        """The result of a method. Raises `RpcError`."""
+        match method:
+            case "tools/call" if "name" not in params:
+                raise RpcError(-32602, "Missing 'name' in params")
+            case "tools/list" | "tools/call":
+                raise RpcError(-32603, "Environment does not support MCP")
+            case "openenv/session/create" if session is not None:
+                return {"session_id": session.id}
+        raise RpcError(-32601, f"Method not found: {method}")
 
     # HTTP
 
@@ -396,9 +445,13 @@ class Healthy:
             return Response(401, b"{}", {"WWW-Authenticate": "Bearer", "Content-Type": "application/json"})
         origin = request.headers.get("origin")
         guarded = request.method == "POST" or "upgrade" in request.headers
-        if guarded and origin is not None and origin != f"http://{request.headers.get('host')}":
+        if guarded and origin is not None and not self.is_own(origin, request.headers.get("host", "")):
             return json_response(403, {"detail": f"Origin {origin} is not allowed"})
         return None
+
+    def is_own(self, origin: str, host: str) -> bool:
+        """Whether an Origin is that of the server's own pages, which it serves on loopback alone."""
+        return origin == f"http://{host}" and urlsplit(origin).hostname in LOOPBACK
 
     def authorized(self, request: Request) -> bool:
         """Whether a request carries the token."""
@@ -461,8 +514,9 @@ class Healthy:
 
     def openapi(self) -> Frame:
         """The body of `/openapi.json`."""
-        paths: Frame = {path: {method.lower(): {} for method in handlers} for path, handlers in self.routes().items()}
-        return {"openapi": "3.1.0", "info": {"title": "Counter", "version": "1.0.0"}, "paths": paths}
+        routes = [(path, method) for path, handlers in self.routes().items() for method in handlers]
+        tasks = [(f"/{{env_name}}/{route}", method) for route, (method, _) in TASK_ROUTES.items()]
+        return openapi.document([*routes, *tasks])
 
     def post_reset(self, request: Request) -> Response:
         """Reset a new environment."""
@@ -500,8 +554,32 @@ class Healthy:
         )
 
     def task_routes(self, path: str) -> dict[str, Any] | None:
-        """Handlers of `/{env_name}/...`; the counter has no tasks."""
-        return None
+        """Handlers of `/{env_name}/...`."""
+        name, _, route = path[1:].partition("/")
+        if route not in TASK_ROUTES:
+            return None
+        return {TASK_ROUTES[route][0]: lambda request: self.task_api(name, route, request)}
+
+    def task_api(self, name: str, route: str, request: Request) -> Response:
+        """Answer a route of the Task API; the counter has no tasks."""
+        if name.lower() != self.env_name:
+            return json_response(404, {"detail": f"unknown environment '{name}'"})
+        return json_response(501, {"detail": f"{TASK_ROUTES[route][1]} is not supported for this environment"})
+
+
+class Production(Healthy):
+    """The server in production mode: no stateless routes."""
+
+    mode = "production"
+
+
+class RpcError(Exception):
+    """A JSON-RPC request that is answered with an error."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
 
 
 class Rejected(Exception):
@@ -513,6 +591,7 @@ class Rejected(Exception):
 
 
 JSON = {"Content-Type": "application/json"}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def parse(payload: bytes, text: bool) -> Any:

@@ -158,6 +158,7 @@ class App(Protocol):
     """What the sockets serve."""
 
     channel: type[Channel]
+    also: tuple[str, ...]
 
     def upgrade(self, request: Request) -> Response | str | None:
         """Refuse a handshake with a response, or accept it with a subprotocol or None."""
@@ -188,24 +189,27 @@ class Running:
 @contextlib.contextmanager
 def serving(app: App, port: int = 0) -> Iterator[Running]:
     """Serve in threads for as long as the block lasts."""
-    listener = sockets.create_server(("127.0.0.1", port))
-    listener.settimeout(0.2)
-    host, number = listener.getsockname()[:2]
+    listeners = [sockets.create_server(("127.0.0.1", port))]
+    host, number = listeners[0].getsockname()[:2]
+    listeners += [sockets.create_server((address, number)) for address in app.also]
     running = Running(f"http://{host}:{number}", app, threading.Event())
-    thread = threading.Thread(target=_accept, args=(listener, running), daemon=True)
-    thread.start()
+    threads = [threading.Thread(target=_accept, args=(it, running), daemon=True) for it in listeners]
+    for thread in threads:
+        thread.start()
     try:
         yield running
     finally:
         running.stop.set()
-        thread.join()
-        listener.close()
+        for thread, listener in zip(threads, listeners, strict=True):
+            thread.join()
+            listener.close()
         for sock in list(running.open):
             with contextlib.suppress(OSError):
                 sock.shutdown(sockets.SHUT_RDWR)
 
 
 def _accept(listener: sockets.socket, running: Running) -> None:
+    listener.settimeout(0.2)
     while not running.stop.is_set():
         try:
             sock, _ = listener.accept()

@@ -114,6 +114,9 @@ class VectorHost:
     def _reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Mapping[str, Any]:
         env = self._env
         assert env is not None
+        _check_seed(seed, env.num_envs)
+        if options is not None and not isinstance(options, dict):
+            raise _invalid("options", "a map or null is accepted", options)
         obs, infos = env.reset(seed=seed, options=options)
         return {"obs": obs, "infos": infos}
 
@@ -139,6 +142,19 @@ class VectorHost:
     def _close(self) -> Mapping[str, Any]:
         self.close()
         return {}
+
+
+def _check_seed(seed: Any, num_envs: int) -> None:
+    if seed is None or _is_seed(seed):
+        return
+    is_list = isinstance(seed, list | tuple | np.ndarray)
+    if not is_list or len(seed) != num_envs or not all(item is None or _is_seed(item) for item in seed):
+        accepted = f"a non-negative integer, an array of num_envs={num_envs} of them or null, or null is accepted"
+        raise _invalid("seed", accepted, repr(seed)[:200])
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _invalid(where: str, message: str, value: Any) -> InvalidAction:

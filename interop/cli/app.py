@@ -22,6 +22,8 @@ COMMANDS = {
     "info": "Say what a source or a server is.",
     "play": "Play episodes, by chance, by hand or from a file.",
     "bench": "Measure steps per second, in process and over every kind of connection.",
+    "certify": "Judge a server by the specification, with evidence.",
+    "requirements": "Show the requirements that servers are judged by.",
 }
 """The commands and their summaries. A command's module is imported when it is called."""
 
@@ -30,9 +32,10 @@ The interoperability hub for agent environments.
 
 Start here:
 
-  interop serve gym:CartPole-v1         any environment becomes an OpenEnv server
-  interop info http://127.0.0.1:8000    what a server is, in another terminal
-  interop play http://127.0.0.1:8000    an episode on it
+  interop serve gym:CartPole-v1            any environment becomes an OpenEnv server
+  interop info http://127.0.0.1:8000       what a server is, in another terminal
+  interop play http://127.0.0.1:8000       an episode on it
+  interop certify http://127.0.0.1:8000    whether it speaks the protocol, with evidence
 
 Commands:
 

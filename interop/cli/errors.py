@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import typer
 
 from interop.cli import output
 from interop.errors import ConnectError, InteropError, SourceError
+from interop.suite import suite
 
 TRACEBACK = "INTEROP_TRACEBACK"
 
@@ -31,6 +34,20 @@ class CommandError(Exception):
     def __init__(self, message: str, code: int = Code.USAGE) -> None:
         super().__init__(message)
         self.code = code
+
+
+@contextmanager
+def suite_errors() -> Iterator[None]:
+    """Errors of the conformance suite as those of a command; the last words of a server go to stderr before."""
+    try:
+        yield
+    except suite().TargetError as exc:
+        if exc.log:
+            output.write_error_text(f"{exc.log}\n")
+        code = Code.FINDINGS if isinstance(exc, suite().StartError) else Code.USAGE
+        raise CommandError(exc.message, code) from exc
+    except suite().ConformanceError as exc:
+        raise CommandError(str(exc)) from exc
 
 
 # typer keeps the bases of its exceptions to itself and moves them between releases; this one it exports.

@@ -10,6 +10,8 @@ import typer
 
 from interop.cli.errors import TRACEBACK
 
+NEWEST = "0.10"
+"""The release of openenv whose protocol is required if nobody says otherwise."""
 _SOURCE = "gym:ID or openenv:MODULE:ATTRIBUTE, with ?key=value for its arguments"
 
 
@@ -34,6 +36,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 Token = Annotated[
     str | None,
     typer.Option(envvar="INTEROP_TOKEN", metavar="TEXT", help="The bearer token of the server.", show_default="none"),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="core, mcp, tasks, gymnasium, strict (core, and every SHOULD is a MUST), or all.",
+        show_default="all, or that of the evidence",
+    ),
+]
+Requirements = Annotated[
+    str, typer.Option(metavar="VERSION", help="The release of openenv whose protocol is required.")
 ]
 Traceback = Annotated[
     bool,

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+_LABEL = 16
+"""Columns of a label."""
+
 
 def in_terminal() -> bool:
     """Whether stdout is read by a person."""
@@ -65,6 +68,22 @@ def _line(message: str, style: str) -> None:
         notices().print(text, style=style, markup=False, soft_wrap=True)
     else:
         write_error_text(text + "\n")
+
+
+def write_entry(label: str, text: str, style: str = "") -> None:
+    """A label and what it is about, below other such lines. What others wrote cannot steer the terminal."""
+    text = "".join(it if it.isprintable() else repr(it)[1:-1] for it in " ".join(text.split()))
+    if not in_terminal():
+        write(f"{label:<{_LABEL}}{text}")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=0)
+    grid.add_column(width=_LABEL, style=style)
+    grid.add_column(overflow="fold")
+    grid.add_row(label, Text(text))
+    terminal().print(grid)
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:

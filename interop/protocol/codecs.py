@@ -88,9 +88,9 @@ class MsgpackCodec:
 
     def decode(self, payload: bytes, *, text: bool) -> Any:
         if text:
-            raise FrameError(
-                ErrorCode.VALIDATION_ERROR, f"Invalid message: this session speaks {MSGPACK_V1}; send binary messages"
-            )
+            why = f"this session speaks {MSGPACK_V1}; send binary messages"
+            entry = {"type": "bytes_type", "loc": [], "msg": why, "input": payload.decode(errors="replace")[:200]}
+            raise FrameError(ErrorCode.VALIDATION_ERROR, f"Invalid message: {why}", errors=[entry])  # BIN-6, ERR-12
         try:
             return binary.unpack(payload)
         except ValueError as exc:

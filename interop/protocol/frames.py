@@ -119,9 +119,10 @@ def invalid(exc: ValidationError) -> FrameError:
 
 
 def error_list(exc: ValidationError) -> list[Any]:
-    """pydantic's error list, with an exception in `ctx` as its text (an exception object has no JSON form)."""
+    """pydantic's error list, in the types of JSON: `loc` an array, and an exception in `ctx` as its text."""
     errors: list[Any] = list(exc.errors())
     for item in errors:
+        item["loc"] = list(item["loc"])  # MessagePack would carry the tuple
         for key, value in item.get("ctx", {}).items():
             if isinstance(value, Exception):
                 item["ctx"][key] = str(value)
@@ -133,7 +134,7 @@ def _not_an_object(value: Any) -> list[Any]:
         _Object.model_validate(value)
     except ValidationError as exc:
         errors: list[Any] = [
-            {**item, "type": "dict_type", "msg": "Input should be a valid dictionary"}
+            {**item, "type": "dict_type", "loc": [], "msg": "Input should be a valid dictionary"}
             for item in exc.errors(include_context=False)
         ]
         for item in errors:

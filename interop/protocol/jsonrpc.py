@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 
 
@@ -35,6 +36,8 @@ def answer(data: Any, *, session_id: str | None = None) -> dict[str, Any]:
     except ValidationError as exc:
         return failure(None, INVALID_REQUEST, f"Invalid request: {exc}")
     match request.method:
+        case "tools/call" if "name" not in request.params:  # MCP-9
+            return failure(request.id, INVALID_PARAMS, "Missing 'name' in params")
         case "tools/list" | "tools/call":
             return failure(request.id, INTERNAL_ERROR, "Environment does not support MCP")
         case "openenv/session/create" if session_id is not None:

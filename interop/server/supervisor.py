@@ -11,7 +11,7 @@ from interop.protocol.session import ServerSession
 from interop.server.settings import Settings
 from interop.websocket import Connection
 
-BUSY = 1.0
+BUSY = 0.5
 """Seconds of work after which a session's socket is read for it, so that its client's pings are answered."""
 CLOSED = "; the session and its environment are closed"
 Phase = tuple[bool, float]
@@ -70,7 +70,7 @@ class Supervisor:
         self._stopped = threading.Event()
         self._last: tuple[int, str] = (1012, "")
         shortest = min(settings.step_timeout, settings.idle_timeout, settings.ping_interval, settings.ping_timeout)
-        self._interval = min(0.5, max(0.02, shortest / 4))
+        self._interval = min(0.25, max(0.02, shortest / 4))  # WS-21: a ping is answered in BUSY and this
         self._thread = threading.Thread(target=self._run, name="interop-supervisor", daemon=True)
         self._thread.start()
 

@@ -1,0 +1,1 @@
+"""Forms of a report: each module has `document(report)`, a pure function."""

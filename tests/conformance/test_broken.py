@@ -1,0 +1,57 @@
+"""Each check can fail: a defect makes exactly the requirements it breaks fail, and healthy servers keep all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conformance.broken import examine, healthy, judged, load
+from conformance.catalogue import requirements
+
+TESTABLE = [it for it in requirements() if not it.untestable]
+
+
+def _defects() -> list[Any]:
+    """All defects; those that prove nothing that one before them does not prove are for `make test-all`."""
+    seen: set[str] = set()
+    parameters = []
+    for name, it in load().items():
+        parameters.append(pytest.param(name, marks=() if set(it.ids) - seen else pytest.mark.slow))
+        seen |= set(it.ids)
+    return parameters
+
+
+@pytest.mark.parametrize("name", healthy())
+def test_a_healthy_server_passes_all(name: str) -> None:
+    """Nothing is found wrong with a healthy server."""
+    server, inputs = healthy()[name]
+    _, results = examine(server(), inputs)
+    assert {it.requirement.id: it.message for it in results if it.is_finding} == {}
+
+
+@pytest.mark.parametrize("name", _defects())
+def test_a_defect_breaks_exactly_its_requirements(name: str) -> None:
+    """What a defect breaks is found, and nothing else."""
+    verdict = judged(name)
+    assert (verdict.missed, verdict.extra) == (frozenset(), {})
+
+
+def test_every_must_and_should_has_a_defect() -> None:
+    """No requirement is judged by a check that was never seen to fail. The kill rate is 100 %."""
+    named = {id for defect in load().values() for id in defect.ids}
+    assert [it.id for it in TESTABLE if it.level != "MAY" and it.id not in named] == []
+
+
+def test_defects_name_what_is_there() -> None:
+    """A defect names requirements that are judged."""
+    known = {it.id for it in TESTABLE}
+    assert {name: set(it.ids) - known for name, it in load().items() if not it.ids or set(it.ids) - known} == {}
+
+
+def test_everything_applies_somewhere() -> None:
+    """Each requirement is met by some healthy server, rather than applicable to none."""
+    passed: set[str] = set()
+    for server, inputs in healthy().values():
+        passed |= {it.requirement.id for it in examine(server(), inputs)[1] if it.outcome == "pass"}
+    assert [it.id for it in TESTABLE if it.id not in passed] == []

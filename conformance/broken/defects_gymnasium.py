@@ -24,14 +24,17 @@ def _answers(status: int, body: Any) -> Any:
     return routes
 
 
-def _slow_state(self: Gym) -> dict[str, dict[str, Any]]:
-    """The routes, where an environment takes time to build."""
-    return Gym.routes(self) | {"/state": {"GET": lambda request: json_response(200, _slow_walk().state)}}
-
-
 def _slow_walk() -> Walk:
-    time.sleep(0.15)
+    time.sleep(0.25)
     return Walk()
+
+
+class Laborious(Gym):
+    """A server whose environment takes time to build."""
+
+    def routes(self) -> dict[str, dict[str, Any]]:
+        """The routes, of which only `/state` is asked how long it takes."""
+        return super().routes() | {"/state": {"GET": lambda request: json_response(200, _slow_walk().state)}}
 
 
 def _builds(self: Gym, request: Request) -> Any:
@@ -81,7 +84,7 @@ defect("501 for what it is not", "GYM-2", routes=_answers(501, {"detail": "no Gy
 broken("a codec that it lists and does not select", "GYM-3", describe=describes(codecs=["json", MSGPACK_V1, "cbor"]))
 broken("a codec that it selects and does not list", "GYM-3", describe=describes(codecs=["json"]))
 broken("json is not listed", "GYM-3", describe=describes(codecs=[MSGPACK_V1]))
-broken("builds to describe", "GYM-4", routes=_slow_state, get_gymnasium=_builds)
+broken("builds to describe", "GYM-4", base=Laborious, get_gymnasium=_builds)
 broken("no spaces in the state schema", "GYM-5", state_model=BareState)
 broken("other spaces in the state schema", "GYM-5", state_model=OtherState)
 broken("spaces in the action schema", "GYM-6", action_model=SpacedAction)

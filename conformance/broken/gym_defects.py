@@ -14,9 +14,9 @@ GIVEN = Inputs(raises={"action": RAISES})
 """What a run is given about the walker."""
 
 
-def broken(name: str, *ids: str, **methods: Any) -> None:
+def broken(name: str, *ids: str, base: type[Gym] = Gym, **methods: Any) -> None:
     """Add a defect of the walker's server to the table."""
-    defect(name, *ids, base=Gym, inputs=GIVEN, **methods)
+    defect(name, *ids, base=base, inputs=GIVEN, **methods)
 
 
 def describes(without: str = "", **changes: Any) -> Callable[[Gym], Frame]:

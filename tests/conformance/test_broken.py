@@ -34,6 +34,8 @@ def test_a_healthy_server_passes_all(name: str) -> None:
 def test_a_defect_breaks_exactly_its_requirements(name: str) -> None:
     """What a defect breaks is found, and nothing else."""
     verdict = judged(name)
+    if not verdict.caught:  # the waits are short here, and a machine that is busy elsewhere can make a server look mute
+        verdict = judged(name)
     assert (verdict.missed, verdict.extra) == (frozenset(), {})
 
 

@@ -94,7 +94,7 @@ def check_an_action_is_refused_before_the_step(directory: Path) -> None:
     try:
         environment.step({"by": "far"})
     except InvalidAction as exc:
-        assert exc.errors[0]["type"] == "int_parsing" and exc.errors[0]["loc"] == ("by",)
+        assert exc.errors[0]["type"] == "int_parsing" and exc.errors[0]["loc"] == ["by"]
     else:
         raise AssertionError
     assert environment.state()["step_count"] == 0

@@ -33,9 +33,11 @@ def show(name: str, report: interop.Report) -> None:
     counts = report.counts
     print(f"\n{name}: {'certified' if report.certified else 'NOT certified'}")
     print(f"  {counts.get('pass', 0)} met, {counts.get('fail', 0)} broken, {counts.get('warn', 0)} to be improved")
-    for finding in report.findings:
+    for finding in report.findings[:12]:
         requirement = finding.requirement
-        print(f"  {requirement.id} ({requirement.level}): {finding.message}")
+        print(f"  {requirement.id} ({requirement.level}): {finding.message:.140}")
+    if len(report.findings) > 12:
+        print(f"  and {len(report.findings) - 12} more")
 
 
 show("gym:CartPole-v1, served by us", interop.certify("gym:CartPole-v1"))

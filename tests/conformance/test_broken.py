@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from conformance.broken import examine, healthy, judged, load
+from conformance.broken import COUNTER, QUICK, examine, healthy, judged, load
+from conformance.broken.healthy import Healthy
+from conformance.broken.wire import Request, Response, serving
 from conformance.catalogue import requirements
+from conformance.runner import collect, judge
 
 TESTABLE = [it for it in requirements() if not it.untestable]
 
@@ -57,3 +61,27 @@ def test_everything_applies_somewhere() -> None:
     for server, inputs in healthy().values():
         passed |= {it.requirement.id for it in examine(server(), inputs)[1] if it.outcome == "pass"}
     assert [it.id for it in TESTABLE if it.id not in passed] == []
+
+
+class Prefixed(Healthy):
+    """A server behind a path prefix; it has nothing elsewhere."""
+
+    prefix = "/envs/one"
+
+    def upgrade(self, request: Request) -> Response | str | None:
+        return super().upgrade(self._inside(request))
+
+    def respond(self, request: Request) -> Response:
+        return super().respond(self._inside(request))
+
+    def _inside(self, request: Request) -> Request:
+        inside = request.target.startswith(f"{self.prefix}/")
+        return replace(request, target=request.target.removeprefix(self.prefix) if inside else "/outside")
+
+
+def test_a_path_prefix_is_kept() -> None:
+    """A server whose address has a path is asked below that path alone."""
+    with serving(Prefixed()) as running:
+        results = judge(collect(f"{running.url}{Prefixed.prefix}/", inputs=COUNTER, timing=QUICK))
+    assert {it.requirement.id: it.message for it in results if it.is_finding} == {}
+    assert sum(it.outcome == "pass" for it in results) > 150

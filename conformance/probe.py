@@ -143,6 +143,16 @@ class Session(WebSocket):
 
     _admitted = False
 
+    def quiet(self, seconds: float | None = None) -> None:
+        """As `WebSocket.quiet`; where the server is at capacity the silence is that of another one."""
+        deadline, number = time.monotonic() + self.timing.settle, 0
+        super().quiet(seconds)
+        while not self._admitted and self._was_refused() and time.monotonic() < deadline:
+            number += 1
+            self.reopen(number)
+            time.sleep(min(0.05 * number, 0.5))
+            super().quiet(seconds)
+
     def ask(self, message: Any, label: str, *, timeout: float | None = None, fragments: int = 1) -> Any:
         """As `WebSocket.ask`."""
         deadline, number = time.monotonic() + self.timing.settle, 0
@@ -154,6 +164,10 @@ class Session(WebSocket):
             number += 1
             self.reopen(number)
             time.sleep(min(0.05 * number, 0.5))
+
+    def _was_refused(self) -> bool:
+        _, first = next(self.socket.received(), (0, None))
+        return first is not None and _is_full(self.value(first))
 
     def _refusal(self) -> Any:
         """A refusal for capacity that came with the handshake, before anything could be asked."""

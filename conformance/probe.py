@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,9 +87,15 @@ class Probe:
         """Open a WebSocket and take what comes; options as for `Recorder.connect`."""
         return self.recorder.connect(name, path, **options)
 
-    def session(self, name: str, path: str = "/ws", **options: Any) -> Session:
-        """Open a session; where the server is still full of ones that have ended, it is tried again."""
+    def session(
+        self, name: str, path: str = "/ws", *, busy: Callable[[Any], bool] | None = None, **options: Any
+    ) -> Session:
+        """Open a session; where the server is still full of ones that have ended, it is tried again.
+
+        `busy` says whether a first reply means that; by default that the server is at capacity.
+        """
         session = Session(self.recorder, name, self.recorder.opening(path, **options))
+        session.busy = busy or _is_full
         session.open()
         return session
 
@@ -139,12 +145,13 @@ class Probe:
 
 
 class Session(WebSocket):
-    """A WebSocket whose first request is sent again on a new one while the server is at capacity."""
+    """A WebSocket whose first request is sent again on a new one while the server is busy."""
 
+    busy: Callable[[Any], bool]
     _admitted = False
 
     def quiet(self, seconds: float | None = None) -> None:
-        """As `WebSocket.quiet`; where the server is at capacity the silence is that of another one."""
+        """As `WebSocket.quiet`; where the server is busy the silence is that of another one."""
         deadline, number = time.monotonic() + self.timing.settle, 0
         super().quiet(seconds)
         while not self._admitted and self._was_refused() and time.monotonic() < deadline:
@@ -158,7 +165,7 @@ class Session(WebSocket):
         deadline, number = time.monotonic() + self.timing.settle, 0
         while True:
             reply = self._refusal() or super().ask(message, label, timeout=timeout, fragments=fragments)
-            if self._admitted or not _is_full(reply) or time.monotonic() > deadline:
+            if self._admitted or not self.busy(reply) or time.monotonic() > deadline:
                 self._admitted = True
                 return reply
             number += 1
@@ -167,12 +174,12 @@ class Session(WebSocket):
 
     def _was_refused(self) -> bool:
         _, first = next(self.socket.received(), (0, None))
-        return first is not None and _is_full(self.value(first))
+        return first is not None and self.busy(self.value(first))
 
     def _refusal(self) -> Any:
-        """A refusal for capacity that came with the handshake, before anything could be asked."""
+        """A refusal that came with the handshake, before anything could be asked."""
         first = self.value(self._pending[0]) if self._pending and not (self._admitted or self.is_open) else None
-        return first if _is_full(first) else None
+        return first if self.busy(first) else None
 
 
 def _is_full(reply: Any) -> bool:

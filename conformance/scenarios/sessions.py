@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
@@ -83,8 +82,8 @@ def kept(probe: Probe) -> None:
         if probe.actions:
             socket.ask(probe.step(), "step")
         socket.ask(STATE, "state")
-    with probe.connect("sessions.kept.again", path) as socket:
-        _ask_until_free(socket, probe.timing.settle)
+    with probe.session("sessions.kept.again", path, busy=_is_attached) as socket:
+        socket.ask(STATE, "state")
     probe.http("sessions.kept.close", "POST", "/mcp", _rpc("close", session_id=own))
 
 
@@ -257,16 +256,9 @@ def _admitted(probe: Probe, name: str) -> WebSocket:
     return socket
 
 
-def _ask_until_free(socket: WebSocket, seconds: float) -> None:
-    """Ask for the state, again on a new connection while the server takes the session to be in use."""
-    deadline, number = time.monotonic() + seconds, 0
-    while True:
-        reply = socket.ask(STATE, "state")
-        if "code" not in (_data(reply) or {}) or time.monotonic() > deadline:
-            return
-        number += 1
-        socket.reopen(number)
-        time.sleep(min(0.05 * number, 0.5))
+def _is_attached(reply: Any) -> bool:
+    """Whether the server takes the session to be in use still."""
+    return "code" in (_data(reply) or {})
 
 
 def _rpc(session: str = "", *, method: str = "", **params: Any) -> dict[str, Any]:

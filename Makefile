@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
 
-.PHONY: setup peers demo certify-demo broken browser test test-all lint bench clean
+.PHONY: setup peers demo certify-demo broken browser test test-all lint bench bench-plots clean
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed)
 
@@ -55,8 +55,14 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The official server of Pong needs its game.
 bench: setup peers
+	@VIRTUAL_ENV=$(CURDIR)/.venv/peers/openenv-0.10.0 $(UV) pip install --quiet --compile-bytecode 'ale-py>=0.12'
 	$(BIN)/python -m tests.benchmarks
+
+# The curves of docs/images. About five minutes.
+bench-plots: setup peers
+	$(BIN)/python -m tests.benchmarks.scaling
 
 clean:
 	rm -rf .venv build dist

@@ -1,4 +1,4 @@
-"""`Frames-v0`: the official benchmark server's `frames`, as a Gymnasium environment. Also what the floor sends."""
+"""`Frames-v0` and `Sized-v0`: what the official servers `frames` and `sized` show, and what the floor sends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SHAPE = (84, 84, 4)
 SIZE = 84 * 84 * 4
 
 
-def pixels(seed: int = 0) -> bytes:
+def pixels(seed: int = 0, size: int = SIZE) -> bytes:
     """The first frame of an episode."""
-    return random.Random(seed).randbytes(SIZE)
+    return random.Random(seed).randbytes(size)
 
 
 class Frames(gymnasium.Env[Any, Any]):
@@ -36,4 +36,22 @@ class Frames(gymnasium.Env[Any, Any]):
         return np.frombuffer(self._pixels, np.uint8).reshape(SHAPE)
 
 
-gymnasium.register("Frames-v0", entry_point=Frames)
+class Sized(gymnasium.Env[Any, Any]):
+    """An observation of `size` bytes, always the same."""
+
+    action_space = gymnasium.spaces.Discrete(4)
+
+    def __init__(self, size: int) -> None:
+        self.observation_space = gymnasium.spaces.Box(0, 255, (size,), np.uint8)
+        self._observation = np.frombuffer(pixels(size=size), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._observation, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self._observation, 1.0, False, False, {}
+
+
+gymnasium.register("Frames-v0", entry_point="tests.benchmarks.frames:Frames")
+gymnasium.register("Sized-v0", entry_point="tests.benchmarks.frames:Sized")

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 
+import ale_py
 import gymnasium
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from tests.benchmarks.load import STEPS, Burst, actions, generate
 
+gymnasium.register_envs(ale_py)
+
 
 def _cartpole() -> gymnasium.Env[object, object]:
     return gymnasium.make("CartPole-v1", disable_env_checker=True)
 
 
+def _pong() -> gymnasium.Env[object, object]:
+    return gymnasium.make("ALE/Pong-v5", obs_type="rgb", disable_env_checker=True)
+
+
 @contextmanager
-def env(_: str) -> Iterator[Burst]:
+def env(_: str, *, make: Callable[[], gymnasium.Env[object, object]] = _cartpole) -> Iterator[Burst]:
     """One environment in this process."""
-    with _cartpole() as env:
+    with make() as env:
         env.reset(seed=0)
         chosen = map(np.int64, actions())
 
@@ -57,6 +64,7 @@ if __name__ == "__main__":
     generate(
         {
             "env": env,
+            "pong": partial(env, make=_pong),
             "async-1": partial(vector, kind=AsyncVectorEnv, num_envs=1),
             "async-8": partial(vector, kind=AsyncVectorEnv, num_envs=8),
             "sync-8": partial(vector, kind=SyncVectorEnv, num_envs=8),

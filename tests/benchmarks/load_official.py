@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 
 from openenv.core import GenericEnvClient
 
-from tests.benchmarks.load import FRAMES, STEPS, Burst, actions, generate
+from tests.benchmarks.load import FRAMES, STEPS, Burst, actions, generate, in_threads
 
 
 @contextmanager
-def sync(url: str, steps: int = STEPS) -> Iterator[Burst]:
-    """`GenericEnvClient(...).sync()`."""
+def sync(url: str, *, steps: int = STEPS, **reset: int) -> Iterator[Burst]:
+    """`GenericEnvClient(...).sync()`; `reset` are arguments of the first reset."""
     with GenericEnvClient(base_url=url).sync() as client:
-        client.reset(seed=0)
+        client.reset(seed=0, **reset)
         chosen = actions()
 
         def burst() -> int:
@@ -56,4 +57,12 @@ def asynchronous(url: str) -> Iterator[Burst]:
 
 
 if __name__ == "__main__":
-    generate({"sync": sync, "async": asynchronous, "frames": lambda url: sync(url, FRAMES)})
+    generate(
+        {
+            "sync": sync,
+            "async": asynchronous,
+            "frames": partial(sync, steps=FRAMES),
+            "sized": partial(sync, steps=1),
+            "sessions": partial(in_threads, variant=partial(sync, steps=1)),
+        }
+    )

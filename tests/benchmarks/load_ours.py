@@ -1,24 +1,18 @@
-"""Load generator: our clients, and the bare client of the floor."""
+"""Load generator: our clients."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
-from websockets.client import ClientProtocol
-from websockets.frames import Frame
-from websockets.http11 import Response
-from websockets.uri import parse_uri
 
 import interop
-from tests.benchmarks.load import FRAMES, STEPS, Burst, actions, generate
+from tests.benchmarks.load import FRAMES, STEPS, Burst, actions, generate, in_threads, turns
 
 
 @contextmanager
@@ -39,17 +33,17 @@ def env(url: str, *, steps: int = STEPS, **options: Any) -> Iterator[Burst]:
 
 
 @contextmanager
-def session(url: str, **options: Any) -> Iterator[Burst]:
+def session(url: str, *, steps: int = STEPS, **options: Any) -> Iterator[Burst]:
     """`interop.connect`: the session alone, no spaces."""
     with interop.connect(url, **options) as session:
         session.reset(seed=0)
         chosen = actions()
 
         def burst() -> int:
-            for action in islice(chosen, STEPS):
+            for action in islice(chosen, steps):
                 if session.step({"action": action}).done:
                     session.reset()
-            return STEPS
+            return steps
 
         yield burst
 
@@ -92,34 +86,32 @@ def vector(url: str, *, num_envs: int = 8, **options: Any) -> Iterator[Burst]:
         envs.close()
 
 
+class OneOfMany:
+    """A session played by the halves of its requests."""
+
+    def __init__(self, session: interop.Session) -> None:
+        self._session = session
+        self._actions = actions()
+        self._done = False
+        session.reset(seed=0)
+
+    def send(self) -> None:
+        if self._done:
+            self._session.send("reset")
+        else:
+            self._session.send("step", {"action": next(self._actions)})
+
+    def receive(self) -> int:
+        stepped = not self._done
+        self._done = self._session.receive()["done"]
+        return int(stepped)
+
+
 @contextmanager
-def floor(url: str) -> Iterator[Burst]:
-    """A blocking socket and websockets' protocol without I/O: a message out, a message in, nothing looked at."""
-    parts = urlsplit(url)
-    assert parts.hostname is not None
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        protocol = ClientProtocol(parse_uri(f"ws://{parts.netloc}/"))
-        protocol.send_request(protocol.connect())
-        _exchange(sock, protocol, Response)
-
-        def burst() -> int:
-            for _ in range(STEPS):
-                protocol.send_binary(b"0123456789")
-                _exchange(sock, protocol, Frame)
-            return STEPS
-
-        yield burst
-
-
-def _exchange(sock: socket.socket, protocol: ClientProtocol, awaited: type) -> None:
-    for data in protocol.data_to_send():
-        sock.sendall(data)
-    while not any(isinstance(event, awaited) for event in protocol.events_received()):
-        data = sock.recv(1 << 16)
-        if not data:
-            raise ConnectionError("the floor's server has gone")
-        protocol.receive_data(data)
+def halves(url: str, *, sessions: int) -> Iterator[Burst]:
+    """Sessions of `interop.connect` in one thread, by `Session.send` and `Session.receive`."""
+    with ExitStack() as stack:
+        yield turns([OneOfMany(stack.enter_context(interop.connect(url))) for _ in range(sessions)])
 
 
 if __name__ == "__main__":
@@ -135,6 +127,8 @@ if __name__ == "__main__":
             "vector-sync": partial(vector, vectorization="sync", sessions=False),
             "vector-native": partial(vector, vectorization="native", sessions=False),
             "vector-sessions": partial(vector, sessions=True),
-            "floor": floor,
+            "sized": partial(env, steps=1),
+            "halves": halves,
+            "threads": partial(in_threads, variant=partial(session, steps=1)),
         }
     )

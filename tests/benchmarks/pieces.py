@@ -15,7 +15,8 @@ import sys
 import time
 import timeit
 from collections.abc import Callable
-from typing import Any
+from contextlib import closing
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -105,7 +106,7 @@ class Step:
         self.client = ClientSession(self.codec)
         self.server = ServerSession(interop.wrap(CARTPOLE), self.codec)
         assert self.server.open() is None
-        self.environment: Any = self.server._environment
+        self.environment = cast(Any, self.server._environment)
         self.server.handle(self.codec.encode({"type": "reset", "data": {"seed": 0}}), text=self.text)
         self.local = self.environment._env
         self.state = self.local.unwrapped.state
@@ -238,7 +239,9 @@ def _windows(turn: Callable[[], Any], seconds: float) -> Spread:
 
 def whole(url: str, *, binary: bool) -> tuple[Spread, Spread]:
     """Microseconds of a whole step over a real connection: with `interop.connect`, with `interop.make`."""
-    with interop.connect(url, binary=binary) as session, interop.make(url, binary=binary) as env:
+    session = interop.connect(url, binary=binary)
+    env = interop.make(url, binary=binary)
+    with session, closing(env):
         env.reset(seed=0)
         session.reset(seed=0)
         plain = ACTION if binary else {"action": 1}

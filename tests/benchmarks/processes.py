@@ -10,10 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,13 +20,14 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[2]
 PEER = ROOT / ".venv/peers/openenv-0.10.0/bin/python"
 START_TIMEOUT = 60.0
+MAX_SESSIONS = 320
 SLACK = 30.0
 """Seconds that a window may take beyond its own length."""
 
 # Processes find their bytecode compiled, as an installed package's is, whatever PYTHONDONTWRITEBYTECODE says here.
 _BYTECODE = tempfile.TemporaryDirectory(prefix="interop-benchmarks-")
-_ENVIRON = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-_ENVIRON["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
+ENVIRON = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+ENVIRON["PYTHONPYCACHEPREFIX"] = _BYTECODE.name
 
 
 class BenchmarkError(Exception):
@@ -53,29 +53,20 @@ def official(name: str) -> list[str]:
     return [str(PEER), str(ROOT / "tests/interop_peers/official_servers.py"), name]
 
 
-def ours(source: str, *isolation: str) -> list[str]:
-    """The command of our server, through the function `interop.serve`."""
-    return [sys.executable, "-m", "tests.benchmarks.serve_ours", source, "{port}", *isolation]
-
-
-def command_line(source: str) -> list[str] | None:
-    """The command of our server through `interop serve`; None where this version has no command line."""
-    if find_spec("interop.__main__") is None:
-        return None
-    return [sys.executable, "-m", "interop", "serve", source, "--port"]
+def ours(source: str, *options: str) -> list[str]:
+    """The command of our server, as users start it; the port is its last argument."""
+    return [sys.executable, "-m", "interop", "serve", source, "--max-sessions", str(MAX_SESSIONS), *options, "--port"]
 
 
 @contextmanager
 def server(command: Sequence[str], *, ready: bool = True) -> Iterator[Running]:
     """Run a server on a free port of the loopback interface; `ready` waits until it accepts connections."""
     port = _free_port()
-    placed = [part.format(port=port) for part in command]
-    if "{port}" not in command:
-        placed.append(str(port))
+    placed = [*command, str(port)]
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         process = subprocess.Popen(
-            placed, cwd=ROOT, env=_ENVIRON, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+            placed, cwd=ROOT, env=ENVIRON, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
         )
         running = Running(process, f"http://127.0.0.1:{port}", started)
         try:
@@ -104,7 +95,7 @@ def wait_for(running: Running) -> None:
 
 
 class Generator:
-    """A load generator; a context manager."""
+    """A load generator; a context manager. A window is `prepare`, `begin`, `finish`."""
 
     def __init__(self, name: str) -> None:
         python = PEER if name == "official" else Path(sys.executable)
@@ -112,28 +103,41 @@ class Generator:
         self._process = subprocess.Popen(
             [str(python), "-m", f"tests.benchmarks.load_{name}"],
             cwd=ROOT,
-            env=_ENVIRON,
+            env=ENVIRON,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
         )
         self.name = name
+        self.pid = self._process.pid
 
-    def rate(self, variant: str, url: str, seconds: float, settle: float = 0) -> float:
-        """Steps per second of one window, which begins `settle` seconds after its connection."""
-        assert self._process.stdin is not None
+    def prepare(self, request: Mapping[str, Any]) -> None:
+        """Let it connect."""
+        self._write(json.dumps(request))
+
+    def begin(self) -> None:
+        """The window begins."""
+        self._write("")
+
+    def answer(self, seconds: float) -> dict[str, float]:
+        """What it says next, within `seconds` and some slack: nothing when it is connected, then the figures."""
         assert self._process.stdout is not None
-        request = {"variant": variant, "url": url, "seconds": seconds, "settle": settle}
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds + SLACK)
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            ready, _, _ = select.select([self._process.stdout], [], [], settle + seconds + SLACK)
             answer: Any = json.loads(self._process.stdout.readline()) if ready else None
-        except (OSError, ValueError):
+        except ValueError:
             answer = None
         if answer is None:
-            raise BenchmarkError(f"{self.name} {variant} gave no result\n{_text(self._log)}")
-        return float(answer["rate"])
+            raise BenchmarkError(f"the load generator {self.name} gave no result\n{_text(self._log)}")
+        return {str(name): float(figure) for name, figure in answer.items()}
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode() + b"\n")
+        except OSError as exc:
+            raise BenchmarkError(f"the load generator {self.name} has ended\n{_text(self._log)}") from exc
 
     def __enter__(self) -> Self:
         return self
@@ -142,7 +146,8 @@ class Generator:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()  # it ends when there are no more requests
+        with suppress(OSError):
+            self._process.stdin.close()  # it ends when there are no more requests
         _end(self._process)
         self._log.close()
 

@@ -1,7 +1,8 @@
 """Official servers to talk to and to measure: `python official_servers.py NAME PORT`, with a peer's Python.
 
 Names: `probe` (the environment of the golden transcripts), `echo` (a text and its length, up to 64 sessions),
-`cartpole` (Gymnasium's CartPole-v1 in plain models) and `frames` (84x84x4 uint8 as nested lists).
+`cartpole` (Gymnasium's CartPole-v1 in plain models, up to 320 sessions), `frames` (84x84x4 uint8 as nested lists),
+`pong` (ALE/Pong-v5, 210x160x3 uint8 as nested lists) and `sized` (as many bytes, a list, as the reset's `size` says).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import uvicorn
 from openenv.core.env_server import Action, Environment, Observation, State, create_app
 
 SESSIONS = 64
+MANY = 320
 
 
 class EchoAction(Action):
@@ -114,8 +116,52 @@ class FrameEnv(Counting):
         return FrameObservation(obs=memoryview(self._pixels).cast("B", (84, 84, 4)).tolist(), **fields)
 
 
-def _app(environment: type, action: type, observation: type, name: str) -> Any:
-    return create_app(environment, action, observation, env_name=name, max_concurrent_envs=SESSIONS)
+class SizedEnv(Counting):
+    """An observation of as many bytes as the reset asks for, always the same; a list is made anew for each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = b""
+
+    def reset(
+        self, seed: int | None = None, episode_id: str | None = None, size: int = 16, **kwargs: Any
+    ) -> FrameObservation:
+        self._start(episode_id)
+        self._bytes = random.Random(seed or 0).randbytes(size)
+        return FrameObservation(obs=list(self._bytes))
+
+    def step(self, action: FrameAction, timeout_s: float | None = None, **kwargs: Any) -> FrameObservation:
+        self._state.step_count += 1
+        return FrameObservation(obs=list(self._bytes), reward=1.0)
+
+
+class PongEnv(Counting):
+    """The Atari game, its screen in colours."""
+
+    def __init__(self) -> None:
+        import ale_py
+        import gymnasium
+
+        super().__init__()
+        gymnasium.register_envs(ale_py)
+        self._gym = gymnasium.make("ALE/Pong-v5", obs_type="rgb")
+
+    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> FrameObservation:
+        self._start(episode_id)
+        observation, _ = self._gym.reset(seed=seed)
+        return FrameObservation(obs=observation.tolist())
+
+    def step(self, action: FrameAction, timeout_s: float | None = None, **kwargs: Any) -> FrameObservation:
+        observation, reward, terminated, truncated, _ = self._gym.step(action.action)
+        self._state.step_count += 1
+        return FrameObservation(obs=observation.tolist(), reward=float(reward), done=terminated or truncated)
+
+    def close(self) -> None:
+        self._gym.close()
+
+
+def _app(environment: type, action: type, observation: type, name: str, sessions: int = SESSIONS) -> Any:
+    return create_app(environment, action, observation, env_name=name, max_concurrent_envs=sessions)
 
 
 def _probe() -> Any:
@@ -127,8 +173,10 @@ def _probe() -> Any:
 APPS: dict[str, Callable[[], Any]] = {
     "probe": _probe,
     "echo": lambda: _app(EchoEnv, EchoAction, EchoObservation, "echo_env"),
-    "cartpole": lambda: _app(CartPoleEnv, CartPoleAction, CartPoleObservation, "cartpole_env"),
+    "cartpole": lambda: _app(CartPoleEnv, CartPoleAction, CartPoleObservation, "cartpole_env", MANY),
     "frames": lambda: _app(FrameEnv, FrameAction, FrameObservation, "frame_env"),
+    "pong": lambda: _app(PongEnv, FrameAction, FrameObservation, "pong_env"),
+    "sized": lambda: _app(SizedEnv, FrameAction, FrameObservation, "sized_env"),
 }
 
 

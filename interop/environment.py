@@ -40,7 +40,13 @@ class Environment(ABC):
 
     All methods are called from one thread, the session's own, from construction to `close`.
     An environment that refuses an action raises `InvalidAction` before it changes anything.
+
+    Attributes:
+        any_thread: Whether the methods may be called from changing threads, one at a time. A server then runs many such
+            sessions in one thread, as long as their answers are quick: less memory, and more steps in all.
     """
+
+    any_thread: bool = False
 
     @abstractmethod
     def reset(self, /, *, seed: int | None = None, episode_id: str | None = None, **options: Any) -> StepResult:

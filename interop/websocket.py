@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -28,6 +29,13 @@ from interop import _sockets
 TEXT, BINARY = 0x81, 0x82
 """First byte of a frame that is a whole message."""
 SMALL_READ, LARGE_READ = _sockets.READ, 1 << 20
+LOOK = 100e-6
+"""Seconds for which a reader looks for a message before it sleeps."""
+LATE = 250e-6
+"""Seconds after which a message was not worth looking for; the time to wake up is in it."""
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+_looking = threading.Lock()
+"""Held by the one thread of the process that looks: two would only take the interpreter from each other."""
 MAX_QUEUED = 64
 """Messages kept for an owner that is busy; past that, or past the largest message in bytes, the sender waits."""
 
@@ -68,6 +76,9 @@ class Connection:
         self.backlog: bytearray | None = None
         """If not None, gets what is read, for another process that will take the connection over."""
         self._timeout: float | None = None
+        self._unsent = b""  # the rest of a message; nothing else is sent before it
+        self._may_look = CORES > 1 and not isinstance(sock, ssl.SSLSocket)
+        self._eager = self._may_look
         self._server = isinstance(protocol, ServerProtocol)
         self._max_size = protocol.max_message_size or 1 << 63
         self._messages: deque[tuple[bytes, bool]] = deque()
@@ -95,7 +106,7 @@ class Connection:
                         raise self.closed()
                     self.busy = False
                 try:
-                    data = self.sock.recv(self._read_size)
+                    data = self._recv()
                 except (BlockingIOError, TimeoutError):
                     raise TimeoutError("no message in time") from None
                 except OSError:
@@ -113,6 +124,71 @@ class Connection:
         finally:
             if limited:
                 _sockets.limit_receive(self.sock, self._timeout)
+
+    def _recv(self) -> bytes:
+        """Read what comes; looking for it a while costs less than being woken up, where an answer is quick."""
+        began = time.perf_counter()
+        if self._eager and _looking.acquire(blocking=False):
+            try:
+                recv, size, end = self.sock.recv, self._read_size, began + LOOK
+                while time.perf_counter() < end:
+                    try:
+                        return recv(size, socket.MSG_DONTWAIT)
+                    except BlockingIOError:
+                        os.sched_yield()
+            finally:
+                _looking.release()
+        data = self.sock.recv(self._read_size)
+        self._eager = self._may_look and time.perf_counter() - began < LATE
+        return data
+
+    def receive_now(self) -> tuple[bytes, bool] | None:
+        """The next message and whether it is text; None if it has not come. Raises `Closed`. For the owner alone."""
+        with self.lock:
+            if not self._messages and self.protocol.state is OPEN:
+                try:
+                    data = self.sock.recv(self._read_size, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    return None
+                except OSError:
+                    data = b""
+                message = self._whole_message(data)
+                if message is not None:
+                    return message
+                self._feed(data, wait=False)
+            if self._messages:
+                return self._next()
+            if self.protocol.state is not OPEN:
+                raise self.closed()
+            return None
+
+    def send_now(self, payload: bytes, *, text: bool) -> bool:
+        """Send one message as far as the peer reads; False if `send_rest` has to wait for it. Raises `Closed`.
+
+        Not for a compressed connection.
+        """
+        with self.lock:
+            if self.protocol.state is not OPEN:
+                raise self.closed()
+            data = self._frame(payload, TEXT if text else BINARY)
+            try:
+                self._unsent = data[self.sock.send(data, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                self._unsent = data
+            except OSError:
+                self._broken()
+            return not self._unsent
+
+    def send_rest(self) -> None:
+        """Send what `send_now` could not."""
+        with self.lock:
+            rest, self._unsent = self._unsent, b""
+            self._send_bytes(rest)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message has been read that `receive` has not returned yet."""
+        return bool(self._messages)
 
     def resume(self, backlog: bytes) -> None:
         """Take over from another process, which has read this after the handshake."""
@@ -167,7 +243,7 @@ class Connection:
             return True
         try:
             if self.busy and self.protocol.state is OPEN:
-                if self._full():
+                if self._full() or self._unsent:
                     self._heard()  # it is we who do not read
                 elif (data := _sockets.read_now(self.sock)) is not None:
                     self._feed(data, wait=False)
@@ -188,7 +264,7 @@ class Connection:
         """Send a ping, unless the owner is in the middle of something."""
         if self.lock.acquire(blocking=False):
             try:
-                if self.protocol.state is OPEN:
+                if self.protocol.state is OPEN and not self._unsent:
                     self.protocol.send_ping(b"")
                     self._flush(wait=False)
                     self.pinged = time.monotonic()
@@ -200,7 +276,7 @@ class Connection:
         # An owner that hangs inside send() holds the lock; there is no way to say anything then.
         held = self.lock.acquire(timeout=0.1)
         try:
-            if held and self.protocol.state is OPEN:
+            if held and self.protocol.state is OPEN and not self._unsent:
                 if last_words is not None:
                     (self.protocol.send_text if text else self.protocol.send_binary)(last_words)
                 self.protocol.send_close(code, reason)

@@ -1,11 +1,10 @@
-"""A client's connection to `/ws`, from the handshake to the end, in a thread of its own.
+"""A client's connection to `/ws`, from the handshake on, in a thread of its own.
 
 The thread owns the socket: a step is one recv, one step of the environment, one send, with no hop between threads.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import socket
 from collections.abc import Callable, Sequence
@@ -21,10 +20,11 @@ from interop._sockets import abort
 from interop.environment import Source
 from interop.protocol.codecs import MSGPACK_V1, codec
 from interop.protocol.frames import ErrorCode
-from interop.server.session import Session, text_of
+from interop.server.serving import Serving, Shared
+from interop.server.session import Session
 from interop.server.settings import Settings
 from interop.server.supervisor import Supervisor, Watched
-from interop.websocket import Closed, Connection
+from interop.websocket import Connection
 
 PATH = "/ws"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -41,8 +41,9 @@ def run_connection(
     backlog: bytes = b"",
     full: tuple[int, int] | None = None,
     release: Callable[[], None] = lambda: None,
+    shared: Shared | None = None,
 ) -> None:
-    """Serve one connection until it ends.
+    """Serve one connection until it ends, or until the shared thread takes it.
 
     Args:
         sock: The connected socket; closed on return.
@@ -54,18 +55,36 @@ def run_connection(
         backlog: What that process has read after the handshake.
         full: Active and allowed sessions, if there is no room for this one.
         release: Called when the session's place is free again; may be called twice.
+        shared: Takes sessions whose environment any thread may call.
     """
     try:
         greeting = greet(sock, handshake, settings, answer=not greeted)
-        if greeting is not None:
-            try:
-                greeting[0].resume(backlog)
-                _serve(*greeting, source, supervisor, full, release)
-            finally:
-                greeting[0].abort()
-    finally:
+    except BaseException:
         abort(sock)
         release()
+        raise
+    if greeting is None:
+        abort(sock)
+        release()
+        return
+    connection, request = greeting
+    connection.resume(backlog)
+    session = Session(source, codec(connection.protocol.subprotocol))
+    watched = Watched(connection, session.protocol, release)
+    serving = Serving(connection, session, watched, supervisor, release)
+    refusal = _refusal(session, request, full)
+    if refusal is None:
+        assert supervisor is not None
+        supervisor.watch(watched)
+        try:
+            refusal = session.open()
+        except BaseException as exc:
+            serving.finish(exc)
+            return
+    if refusal is not None:
+        serving.refuse(refusal)
+    else:
+        serving.run(shared if session.any_thread and not connection.protocol.extensions else None)
 
 
 def greet(
@@ -101,49 +120,6 @@ def greet(
     except OSError:  # the client is gone
         return None
     return (connection, request) if response.status_code == 101 else None
-
-
-def _serve(
-    connection: Connection,
-    request: Request,
-    source: Source | None,
-    supervisor: Supervisor | None,
-    full: tuple[int, int] | None,
-    release: Callable[[], None],
-) -> None:
-    messages = codec(connection.protocol.subprotocol)
-    session = Session(source, messages)
-    watched = Watched(connection, session.protocol, release)
-    refusal = _refusal(session, request, full)
-    if refusal is None:
-        assert supervisor is not None
-        supervisor.watch(watched)
-        try:
-            refusal = session.open()
-            while refusal is None and watched.work(False):
-                payload, text = connection.receive()
-                if not watched.work(True):
-                    break
-                reply = session.handle(payload, text=text)
-                if reply is None:
-                    break
-                connection.send(reply, text=not messages.native)
-        except Closed:
-            pass
-        except BaseException as exc:  # the environment called sys.exit(), say
-            why = f"the session ended with {type(exc).__name__}: {text_of(exc)}"
-            refusal = session.protocol.refuse(ErrorCode.SESSION_ERROR, why)
-        finally:
-            watched.work(True)  # a close that hangs is ended as a step is
-            with contextlib.suppress(Exception):
-                session.close()
-            supervisor.forget(watched)
-            release()
-    with contextlib.suppress(Closed):
-        if refusal is not None:
-            connection.send(refusal, text=not messages.native)
-        if watched.work(True):  # waits for the last words of the supervisor
-            connection.close(1000)
 
 
 def _refusal(session: Session, request: Request, full: tuple[int, int] | None) -> bytes | None:

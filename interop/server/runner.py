@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from interop.environment import Description, Source
 from interop.server.connection import run_connection
+from interop.server.loop import Loop
 from interop.server.settings import Settings
 from interop.server.stateless import Reply, call
 from interop.server.supervisor import Supervisor
@@ -58,13 +60,14 @@ class Runner(Protocol):
 
 
 class ThreadRunner:
-    """Environments in this process, each session in a thread of its own."""
+    """Environments in this process: each session in a thread of its own, or many quick ones in one."""
 
     def __init__(self, source: Source, settings: Settings) -> None:
         self._source = source
         self._settings = settings
         self._supervisor = Supervisor(settings)
         self._threads = SessionThreads()
+        self._loop = Loop(self._threads.start, self._supervisor.__len__) if hasattr(select, "epoll") else None
 
     def describe(self) -> Description:
         return self._source.describe()
@@ -84,8 +87,11 @@ class ThreadRunner:
             self._supervisor,
             full=full,
             release=release,
+            shared=self._loop,
         )
 
     def stop(self) -> None:
         self._supervisor.stop()
+        if self._loop is not None:
+            self._loop.stop()
         self._threads.join(time.monotonic() + CLOSE_TIMEOUT)

@@ -17,7 +17,7 @@ from interop.protocol.session import ServerSession
 
 
 class Session:
-    """Runs in one thread from `open` to `close`."""
+    """Runs in one thread from `open` to `close`, unless its environment may be called from any."""
 
     def __init__(self, source: Source | None, codec: Codec) -> None:
         self.id = str(uuid.uuid4())
@@ -40,6 +40,11 @@ class Session:
                 factory_name=name,
             )
         return None
+
+    @property
+    def any_thread(self) -> bool:
+        """Whether the environment may be called from any thread."""
+        return self._environment is not None and self._environment.any_thread
 
     def close(self) -> None:
         """Release the environment."""

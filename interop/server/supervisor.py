@@ -81,6 +81,9 @@ class Supervisor:
         if stopped:  # it came while the server stopped
             watched.end(*self._last)
 
+    def __len__(self) -> int:
+        return len(self._watched)
+
     def forget(self, watched: Watched) -> None:
         with self._lock:
             self._watched.discard(watched)

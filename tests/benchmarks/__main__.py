@@ -51,7 +51,7 @@ def series(groups: Sequence[Group], figures: Figures, spent: Mapping[str, Sequen
     for group in groups:
         for row in group.rows:
             found[row.key] = [figure[group.figure] for figure in figures[row.key]]
-            found[f"{row.key} server cores"] = [figure["server"] for figure in figures[row.key]]
+            found[f"{row.key} cores"] = [figure["cores"] for figure in figures[row.key]]
     for name, measured in spent.items():
         found[f"start {name}"] = [cost.start for cost in measured]
         found[f"session {name}"] = [cost.session for cost in measured]

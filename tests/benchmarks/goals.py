@@ -101,8 +101,8 @@ def _sessions(count: int) -> Promise:
     return Promise(
         f"{count} separate sessions, aggregate",
         _times(ours, f"sessions-{count}-official", 6),
-        # Of two cores the clients need a part; a server with one interpreter lock uses 1.0, with the kernel's work 1.1.
-        Goal(ours, "{} server cores", side=" server cores", least=1.2),
+        # Of the server and its clients, which share this machine's two.
+        Goal(ours, "{} cores used", side=" cores", least=1.5),
     )
 
 

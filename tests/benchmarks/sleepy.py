@@ -12,6 +12,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 class Sleepy(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A session keeps its `sleep` until another reset names one."""
 
+    metadata = {**CartPoleEnv.metadata, "any_thread": True}  # noqa: RUF012 - as Gymnasium has it
     _sleep = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

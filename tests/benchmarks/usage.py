@@ -29,9 +29,10 @@ def _memory(pid: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    # The name, in parentheses, may hold spaces; behind it utime and stime are the 12th and the 13th field.
+    # The name, in parentheses, may hold spaces; behind it utime and stime are the 12th and the 13th field, and the next
+    # two are those of children that have ended.
     fields = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def _read(path: Path) -> str:

@@ -21,22 +21,35 @@ from websockets.sync.client import ClientConnection, connect
 
 import interop
 from interop.protocol.codecs import MSGPACK_V1
+from interop.server import loop
 from tests.environments import Misbehaving, SlowToBuild, Unbuildable, source
 
 STEP = '{"type":"step","data":{}}'
 
 
-@pytest.fixture(params=["thread", "process"])
-def isolation(request: pytest.FixtureRequest) -> str:
-    """Both ways of keeping sessions apart."""
-    return str(request.param)
+@pytest.fixture(params=["thread", "shared thread", "process"])
+def isolation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """All ways of keeping sessions apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "shared thread":
+            share(patch)
+        yield str(request.param).removeprefix("shared ")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[interop.Server]:
+@pytest.fixture(scope="module", params=["thread", "shared thread"])
+def server(request: pytest.FixtureRequest) -> Iterator[interop.Server]:
     """A server that sessions of many tests share."""
-    with interop.serve(source(), max_message_size=1 << 20) as server:
-        yield server
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "shared thread":
+            share(patch)
+        with interop.serve(source(), max_message_size=1 << 20) as server:
+            yield server
+
+
+def share(patch: pytest.MonkeyPatch) -> None:
+    """Let all sessions of a server run in one thread, also one alone."""
+    patch.setattr(loop, "SESSIONS", 1)
+    patch.setattr(interop.Environment, "any_thread", True)
 
 
 def ws(server: interop.Server, **options: Any) -> ClientConnection:

@@ -29,10 +29,12 @@ from interop import _sockets
 TEXT, BINARY = 0x81, 0x82
 """First byte of a frame that is a whole message."""
 SMALL_READ, LARGE_READ = _sockets.READ, 1 << 20
-LOOK = 100e-6
+LOOK = 200e-6
 """Seconds for which a reader looks for a message before it sleeps."""
-LATE = 250e-6
+LATE = 400e-6
 """Seconds after which a message was not worth looking for; the time to wake up is in it."""
+RETRY = 16
+"""Past messages that came late, a reader looks at every so many: two that wake each other up are always late."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 _looking = threading.Lock()
 """Held by the one thread of the process that looks: two would only take the interpreter from each other."""
@@ -78,7 +80,7 @@ class Connection:
         self._timeout: float | None = None
         self._unsent = b""  # the rest of a message; nothing else is sent before it
         self._may_look = CORES > 1 and not isinstance(sock, ssl.SSLSocket)
-        self._eager = self._may_look
+        self._late = 0  # messages in a row that were not worth looking for
         self._server = isinstance(protocol, ServerProtocol)
         self._max_size = protocol.max_message_size or 1 << 63
         self._messages: deque[tuple[bytes, bool]] = deque()
@@ -128,18 +130,21 @@ class Connection:
     def _recv(self) -> bytes:
         """Read what comes; looking for it a while costs less than being woken up, where an answer is quick."""
         began = time.perf_counter()
-        if self._eager and _looking.acquire(blocking=False):
+        if self._may_look and not self._late % RETRY and _looking.acquire(blocking=False):
             try:
                 recv, size, end = self.sock.recv, self._read_size, began + LOOK
                 while time.perf_counter() < end:
                     try:
-                        return recv(size, socket.MSG_DONTWAIT)
+                        data = recv(size, socket.MSG_DONTWAIT)
                     except BlockingIOError:
                         os.sched_yield()
+                    else:
+                        self._late = 0
+                        return data
             finally:
                 _looking.release()
         data = self.sock.recv(self._read_size)
-        self._eager = self._may_look and time.perf_counter() - began < LATE
+        self._late = 0 if time.perf_counter() - began < LATE else self._late + 1
         return data
 
     def receive_now(self) -> tuple[bytes, bool] | None:

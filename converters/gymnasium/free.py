@@ -123,6 +123,8 @@ def _encode_list(value: Iterable[Any], path: str, types: Types, depth: int) -> l
 def _encode_dict(value: dict[Any, Any], path: str, types: Types, depth: int) -> Any:
     if depth >= MAX_DEPTH:
         raise _too_deep(path, value)
+    if not value:  # as most infos are
+        return {}
     if all(type(key) is str and is_text(key) for key in value):
         return {key: _encode(item, f"{path}/{token(key)}", types, depth + 1) for key, item in value.items()}
     types[path] = "pairs"

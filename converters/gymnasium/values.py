@@ -193,6 +193,7 @@ def _encode_as_it_is(value: Any, path: str) -> Any:
 def _discrete_codec(space: S.Discrete[Any]) -> tuple[Encode, Decode]:
     scalar = space.dtype.type
     limits = np.iinfo(space.dtype)
+    low, high = limits.min, limits.max  # which NumPy works out anew each time
     accepted = f"an integer ({space.dtype})"
 
     def encode(value: Any, path: str, types: Types) -> Any:
@@ -201,7 +202,7 @@ def _discrete_codec(space: S.Discrete[Any]) -> tuple[Encode, Decode]:
         return encode_deviation(value, path, types)
 
     def decode(plain: Any, entry: Entry | None) -> Any:
-        if type(plain) is int and limits.min <= plain <= limits.max:
+        if type(plain) is int and low <= plain <= high:
             return scalar(plain)
         if isinstance(plain, (np.generic, np.ndarray)):
             return plain

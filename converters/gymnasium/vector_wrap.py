@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+from converters.gymnasium.contains import contains
 from converters.gymnasium.spaces import space_to_json
 from interop.errors import InvalidAction
 
@@ -38,21 +39,14 @@ class VectorHost:
 
     def answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Answer the `data` of a `vector` frame. Raises `InvalidAction`."""
-        operations: dict[Any, Callable[..., Mapping[str, Any]]] = {
-            "make": self._make,
-            "reset": self._reset,
-            "step": self._step,
-            "render": self._render,
-            "close": self._close,
-        }
         arguments = dict(request)
         operation = arguments.pop("op", None)
-        if operation not in operations:
-            raise _invalid("op", f"accepted are {', '.join(operations)}", operation)
+        if operation not in _OPERATIONS:
+            raise _invalid("op", f"accepted are {', '.join(_OPERATIONS)}", operation)
         if operation != "make" and self._env is None:
             raise _invalid("op", "the first vector message is make", operation)
         try:
-            return operations[operation](**arguments)
+            return _OPERATIONS[operation](self, **arguments)
         except TypeError as exc:
             if "unexpected keyword" in str(exc) or "missing" in str(exc):
                 raise _invalid(operation, str(exc), sorted(arguments)) from None
@@ -123,7 +117,7 @@ class VectorHost:
     def _step(self, *, actions: Any) -> Mapping[str, Any]:
         env = self._env
         assert env is not None
-        if not env.action_space.contains(actions):
+        if not contains(env.action_space, actions):
             raise _invalid("actions", f"not in the batched action space {env.action_space}", repr(actions)[:200])
         obs, rewards, terminated, truncated, infos = env.step(actions)
         return {
@@ -142,6 +136,15 @@ class VectorHost:
     def _close(self) -> Mapping[str, Any]:
         self.close()
         return {}
+
+
+_OPERATIONS: dict[Any, Callable[..., Mapping[str, Any]]] = {
+    "make": VectorHost._make,
+    "reset": VectorHost._reset,
+    "step": VectorHost._step,
+    "render": VectorHost._render,
+    "close": VectorHost._close,
+}
 
 
 def _check_seed(seed: Any, num_envs: int) -> None:

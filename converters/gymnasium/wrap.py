@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import orjson
 from gymnasium.envs.registration import EnvSpec
 
+from converters.gymnasium.contains import contains
 from converters.gymnasium.describe import describe
 from converters.gymnasium.values import ValueCodec, decode_free, encode_free
 from converters.gymnasium.vector_wrap import VectorHost
@@ -22,6 +24,8 @@ from interop.errors import CannotCarry, InvalidAction, SourceError
 
 Make = Callable[[str | None], "gymnasium.Env[Any, Any]"]
 """Builds an environment for a render mode; None is none."""
+
+_ANY_THREAD = ("gymnasium.envs.classic_control.", "gymnasium.envs.toy_text.", "gymnasium.envs.box2d.")
 
 
 def wrap(target: str, **kwargs: str) -> Source:
@@ -116,6 +120,7 @@ class GymnasiumEnvironment(Environment):
         self._vector = vector
         self._close = close
         self._env = make(None)
+        self.any_thread = close and _any_thread(self._env)
         self._mode: str | None = None
         self._started = False
         self._action = ValueCodec(self._env.action_space, "/action")
@@ -141,7 +146,7 @@ class GymnasiumEnvironment(Environment):
             _check_keys(action)
         value = action["action"]
         space = self._env.action_space
-        if not space.contains(value):
+        if not contains(space, value):
             message = f"{_show(value)} is not in the action space {space}"
             raise _invalid("action", "action_outside_space", message, _show(value))
         obs, reward, terminated, truncated, info = self._env.step(value)
@@ -191,9 +196,12 @@ class GymnasiumEnvironment(Environment):
         return _json(plain)
 
     def native_action(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        _check_keys(data, "types")
+        types: dict[str, str] = {}
+        if len(data) != 1 or "action" not in data:
+            _check_keys(data, "types")
+            types = _types(data)
         try:
-            return {"action": self._action.decode(data["action"], _types(data))}
+            return {"action": self._action.decode(data["action"], types)}
         except ValueError as exc:
             raise _invalid("action", "action_outside_space", str(exc), data["action"]) from None
 
@@ -218,6 +226,17 @@ class GymnasiumEnvironment(Environment):
         if env is not self._env:
             self._env.close()
         self._env, self._mode = env, mode
+
+
+def _any_thread(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether the environment says so, or is one of Gymnasium's own that hold nothing of a thread."""
+    if "any_thread" in env.metadata:
+        return bool(env.metadata["any_thread"])
+    while isinstance(env, gymnasium.Wrapper):
+        if not type(env).__module__.startswith("gymnasium.wrappers."):
+            return False
+        env = env.env
+    return type(env).__module__.startswith(_ANY_THREAD)
 
 
 def _find_spec(target: str) -> EnvSpec:
@@ -286,6 +305,8 @@ def _types(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _plain_reward(reward: Any, types: dict[str, str]) -> Any:
+    if type(reward) is float and math.isfinite(reward):
+        return reward
     plain = encode_free(reward, "/reward", types)
     if isinstance(plain, str):  # not finite, which the protocol's reward cannot be: null on the wire
         types["/reward"] = f"{types['/reward']} {plain}"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from interop.server.serving import Serving
-from interop.websocket import LATE, LOOK
+from interop.websocket import CORES, LATE, LOOK, RETRY
 
 SESSIONS = 2
 """Sessions of a server from which on they share a thread; one alone is served faster in its own."""
@@ -48,7 +48,7 @@ class Loop:
         """Whose thread may serve: one that was left behind with a slow session finds another here."""
         self._answering: Serving | None = None
         self._since = 0.0
-        self._eager = True
+        self._late = 0  # as in `Connection`
         self._watching = threading.Event()
         self._stopped = False
 
@@ -96,12 +96,13 @@ class Loop:
         again = list(self._again)
         poll, began = self._epoll.poll, time.perf_counter()
         ready = poll(0)
-        while not (ready or again) and self._eager and time.perf_counter() - began < LOOK:
-            os.sched_yield()
-            ready = poll(0)
         if not ready and not again:
-            ready = poll()
-            self._eager = time.perf_counter() - began < LATE
+            looks = CORES > 1 and not self._late % RETRY
+            while not ready and looks and time.perf_counter() - began < LOOK:
+                os.sched_yield()
+                ready = poll(0)
+            ready = ready or poll()
+            self._late = 0 if time.perf_counter() - began < LATE else self._late + 1
         return again + [fd for fd, _ in ready]
 
     def _serve(self, fd: int, serving: Serving, turn: object) -> bool:

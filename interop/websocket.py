@@ -192,8 +192,8 @@ class Connection:
 
     @property
     def waits(self) -> bool:
-        """Whether a message has been read that `receive` has not returned yet."""
-        return bool(self._messages)
+        """Whether a message has been read that `receive` has not returned yet, or a part of one."""
+        return bool(self._messages or self._parts or self.protocol.reader.buffer)
 
     def resume(self, backlog: bytes) -> None:
         """Take over from another process, which has read this after the handshake."""

@@ -42,6 +42,7 @@ def run_connection(
     full: tuple[int, int] | None = None,
     release: Callable[[], None] = lambda: None,
     shared: Shared | None = None,
+    expose: Callable[[Serving], None] | None = None,
 ) -> None:
     """Serve one connection until it ends, or until the shared thread takes it.
 
@@ -56,6 +57,7 @@ def run_connection(
         full: Active and allowed sessions, if there is no room for this one.
         release: Called when the session's place is free again; may be called twice.
         shared: Takes sessions whose environment any thread may call.
+        expose: Takes a session that its client wants to use by HTTP too.
     """
     try:
         greeting = greet(sock, handshake, settings, answer=not greeted)
@@ -71,7 +73,7 @@ def run_connection(
     connection.resume(backlog)
     session = Session(source, codec(connection.protocol.subprotocol))
     watched = Watched(connection, session.protocol, release)
-    serving = Serving(connection, session, watched, supervisor, release)
+    serving = Serving(connection, session, watched, supervisor, release, expose)
     refusal = _refusal(session, request, full)
     if refusal is None:
         assert supervisor is not None
@@ -88,15 +90,15 @@ def run_connection(
 
 
 def greet(
-    sock: socket.socket, handshake: bytes, settings: Settings, *, answer: bool = True
+    sock: socket.socket, handshake: bytes, settings: Settings, *, answer: bool = True, binary: bool = True
 ) -> tuple[Connection, Request] | None:
     """Answer the opening handshake: the open connection and its request, or None if it was refused.
 
-    `answer=False` comes to the same result without sending it.
+    `answer=False` comes to the same result without sending it; without `binary` messages are JSON whatever is offered.
     """
     protocol = ServerProtocol(
-        subprotocols=[Subprotocol(MSGPACK_V1)],
-        select_subprotocol=_select,
+        subprotocols=[Subprotocol(MSGPACK_V1)] if binary else None,
+        select_subprotocol=_select if binary else None,
         extensions=[ServerPerMessageDeflateFactory()] if settings.compression else None,
         max_size=settings.max_message_size,
     )

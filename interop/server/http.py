@@ -10,9 +10,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from interop.environment import Description
-from interop.protocol import jsonrpc
 from interop.server.calls import Calls
 from interop.server.connection import authorized, origin_allowed
+from interop.server.hosted import Hosts
+from interop.server.mcp import Mcp
 from interop.server.runner import Runner
 from interop.server.settings import Settings
 from interop.server.stateless import FAILED
@@ -54,12 +55,15 @@ class RangeRequest(SplitRequest):
     stop: int | None = None
 
 
-def build_app(runner: Runner, description: Description, settings: Settings, max_sessions: int) -> FastAPI:
+def build_app(runner: Runner, hosts: Hosts, description: Description, settings: Settings, max_sessions: int) -> FastAPI:
     """The application of one server, which allows so many sessions."""
     app = FastAPI(title=TITLE, version="1.0.0", description=description.description)
     calls = Calls(runner, settings.step_timeout)
     _guard(app, settings)
     _describe(app, description, settings, max_sessions)
+    door = Mcp(hosts, calls, description, settings)
+    app.post("/mcp", openapi_extra=_body({"type": "object"}))(door.post)
+    app.delete("/mcp", include_in_schema=False)(door.delete)
     if settings.mode == "simulation":
         _simulate(app, calls, description)
     _tasks(app, calls, description)
@@ -97,16 +101,6 @@ def _describe(app: FastAPI, description: Description, settings: Settings, max_se
     @app.get("/schema")
     async def schemas() -> dict[str, Any]:
         return schema
-
-    @app.post("/mcp", openapi_extra=_body({"type": "object"}))
-    async def mcp(request: Request) -> dict[str, Any]:
-        try:
-            data = await request.json()
-        except (ValueError, RecursionError):
-            data = None
-        if not isinstance(data, dict):
-            return jsonrpc.failure(None, jsonrpc.PARSE_ERROR, "Parse error")
-        return jsonrpc.answer(data)
 
     limits = {"max_message_bytes": settings.max_message_size, "max_sessions": max_sessions}
     for name, document in description.extensions.items():

@@ -138,7 +138,7 @@ class Loop:
                 self._leave(fd, self._wait_for_reader, serving)
             elif not watched.work(False):
                 self._leave(fd, serving.finish)
-            elif serving.slowness > TOO_SLOW:
+            elif serving.slowness > TOO_SLOW or serving.session.exposed:
                 self._leave(fd, serving.run, self)
             elif connection.waits:
                 self._again.add(fd)

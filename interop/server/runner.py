@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 from interop.environment import Description, Source
 from interop.server.connection import run_connection
+from interop.server.hosted import CODEC, Engine, Expose, OpenEngine
 from interop.server.loop import Loop
+from interop.server.serving import Serving
+from interop.server.session import Session
 from interop.server.settings import Settings
 from interop.server.stateless import Reply, call
 from interop.server.supervisor import Supervisor
@@ -42,13 +45,22 @@ class SessionThreads:
 
 
 class Runner(Protocol):
-    """What the server needs of the place where environments run."""
+    """What the server needs of the place where environments run.
+
+    Attributes:
+        expose: Takes over a session that its client wants to use by HTTP too; returns at its end.
+    """
+
+    expose: Expose
 
     def describe(self) -> Description:
         """The environment's description. Raises `SourceError`."""
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Reply:
         """Answer a stateless request; blocks."""
+
+    def engine(self, id: str) -> Engine:
+        """The place of a session that has no connection of its own."""
 
     def connect(
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
@@ -61,6 +73,8 @@ class Runner(Protocol):
 
 class ThreadRunner:
     """Environments in this process: each session in a thread of its own, or many quick ones in one."""
+
+    expose: Expose
 
     def __init__(self, source: Source, settings: Settings) -> None:
         self._source = source
@@ -75,6 +89,9 @@ class ThreadRunner:
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Reply:
         return call(self._source, operation, arguments)
 
+    def engine(self, id: str) -> Engine:
+        return Session(self._source, CODEC, id)
+
     def connect(
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
     ) -> None:
@@ -88,7 +105,12 @@ class ThreadRunner:
             full=full,
             release=release,
             shared=self._loop,
+            expose=self._expose,
         )
+
+    def _expose(self, serving: Serving) -> None:
+        session = serving.session
+        self.expose(session.id, OpenEngine(session), serving.connection, serving.release)
 
     def stop(self) -> None:
         self._supervisor.stop()

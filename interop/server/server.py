@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -15,8 +16,10 @@ import uvicorn
 from interop._sockets import abort
 from interop.environment import Description, Source
 from interop.errors import InteropError
+from interop.server.attached import attach, wanted_session
+from interop.server.hosted import Hosts
 from interop.server.http import build_app
-from interop.server.runner import Runner, ThreadRunner
+from interop.server.runner import CLOSE_TIMEOUT, Runner, SessionThreads, ThreadRunner
 from interop.server.settings import Settings
 
 
@@ -51,14 +54,17 @@ class Server:
             raise
         allowed = self.description.max_sessions
         self.max_sessions = self.settings.max_sessions if allowed is None else min(allowed, self.settings.max_sessions)
+        self._threads = SessionThreads()
+        self._hosts = Hosts(self._runner.engine, self._admit, self._threads.start, self.settings)
+        self._runner.expose = self._hosts.expose
         self._active = 0
         self._lock = threading.Lock()
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         self._uvicorn = _Uvicorn(
-            self._runner,
+            self._stop_sessions,
             uvicorn.Config(
-                build_app(self._runner, self.description, self.settings, self.max_sessions),
+                build_app(self._runner, self._hosts, self.description, self.settings, self.max_sessions),
                 ws=_handoff(self),
                 log_level="warning",
                 timeout_graceful_shutdown=2,
@@ -76,7 +82,7 @@ class Server:
         try:
             self._uvicorn.run(sockets=[self._socket])
         finally:
-            self._runner.stop()
+            self._stop_sessions()
 
     def start(self) -> None:
         """Serve in a background thread; returns when connections are accepted."""
@@ -93,7 +99,7 @@ class Server:
         self._uvicorn.should_exit = True
         if self._thread is not None:
             self._thread.join(10)
-        self._runner.stop()
+        self._stop_sessions()
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -105,12 +111,17 @@ class Server:
     ) -> None:
         self.stop()
 
+    def _stop_sessions(self) -> None:
+        self._hosts.stop()
+        self._runner.stop()
+        self._threads.join(time.monotonic() + CLOSE_TIMEOUT)
+
     def _accept(self, sock: socket.socket, handshake: bytes) -> None:
-        with self._lock:
-            full = (self._active, self.max_sessions) if self._active >= self.max_sessions else None
-            if full is None:
-                self._active += 1
-        release = self._place() if full is None else _nothing
+        hosted = self._hosts.get(wanted_session(handshake))
+        if hosted is not None:
+            self._threads.start(attach, sock, handshake, self._hosts, hosted)
+            return
+        full, release = self._admit()
         try:
             self._runner.connect(sock, handshake, full, release)
         except BaseException:  # no thread could be started, say
@@ -118,7 +129,15 @@ class Server:
             release()
             raise
 
-    def _place(self) -> Any:
+    def _admit(self) -> tuple[tuple[int, int] | None, Callable[[], None]]:
+        """Take a place, which is given back by the function; or how many are taken and allowed."""
+        with self._lock:
+            full = (self._active, self.max_sessions) if self._active >= self.max_sessions else None
+            if full is None:
+                self._active += 1
+        return full, self._place() if full is None else _nothing
+
+    def _place(self) -> Callable[[], None]:
         held = True
 
         def release() -> None:
@@ -134,12 +153,12 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which closes the sessions when it shuts down: after that it raises the signal that ended it again."""
 
-    def __init__(self, runner: Runner, config: uvicorn.Config) -> None:
+    def __init__(self, stop_sessions: Callable[[], None], config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._runner = runner
+        self._stop_sessions = stop_sessions
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await asyncio.gather(super().shutdown(sockets), asyncio.to_thread(self._runner.stop))
+        await asyncio.gather(super().shutdown(sockets), asyncio.to_thread(self._stop_sessions))
 
 
 def _nothing() -> None:

@@ -24,11 +24,12 @@ class Shared(Protocol):
 
 
 class Serving:
-    """From the open session to its end.
+    """From the open session to its end, or to its `expose`, which serves it from then on in the calling thread.
 
     Attributes:
         slowness: How slow its answers have been lately: 0 is quick. A slow one adds as much as eight quick ones take,
             since a busy machine interrupts a quick one too.
+        release: Gives its place back.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Serving:
         watched: Watched,
         supervisor: Supervisor | None,
         release: Callable[[], None],
+        expose: Callable[[Serving], None] | None = None,
     ) -> None:
         self.connection = connection
         self.session = session
@@ -45,14 +47,19 @@ class Serving:
         self.text = not session.protocol.codec.native
         self.slowness = 0
         self._supervisor = supervisor
-        self._release = release
+        self.release = release
+        self._expose = expose
         self._refusal: bytes | None = None
 
     def run(self, shared: Shared | None) -> None:
-        """Serve in the calling thread until the session ends, or until the shared thread takes it."""
+        """Serve in the calling thread until the session ends, or until another place takes it over."""
         connection, watched = self.connection, self.watched
+        exposing = False
         try:
             while watched.work(False):
+                exposing = self._expose is not None and self.session.exposed and not connection.waits
+                if exposing:
+                    break
                 if shared is not None and shared.take(self):
                     return
                 payload, text = connection.receive()
@@ -64,6 +71,10 @@ class Serving:
                 connection.send(reply, text=self.text)
         except BaseException as exc:
             self.finish(exc)
+            return
+        if exposing and self._expose is not None and self._supervisor is not None:
+            self._supervisor.forget(watched)
+            self._expose(self)
         else:
             self.finish()
 
@@ -95,7 +106,7 @@ class Serving:
         finally:
             if self._supervisor is not None:  # there was a place
                 self._supervisor.forget(watched)
-            self._release()
+            self.release()
             with contextlib.suppress(Closed):
                 if self._refusal is not None:
                     connection.send(self._refusal, text=self.text)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import pydantic
+from pydantic_core import to_json
 
-from interop.environment import Environment, Source, StepResult
+from interop.environment import Environment, RawJSON, Source, StepResult
 from interop.errors import CannotCarry, InvalidAction
 from interop.protocol import jsonrpc
 from interop.protocol.codecs import Codec
 from interop.protocol.frames import ErrorCode, FrameError, Request, error, invalid
 from interop.protocol.session import ServerSession
+from interop.server.tools import ToolError, Tools, tools_of
 
 
 class Session:
     """Runs in one thread from `open` to `close`, unless its environment may be called from any."""
 
-    def __init__(self, source: Source | None, codec: Codec) -> None:
-        self.id = str(uuid.uuid4())
+    def __init__(self, source: Source | None, codec: Codec, id: str | None = None) -> None:
+        self.id = id or str(uuid.uuid4())
         self.protocol = ServerSession(codec)
         self._source = source
         self._native = codec.native
         self._environment: Environment | None = None
+        self._last: StepResult | None = None
+        self.exposed = False
+        """Whether its client has asked for its id, so that requests by HTTP may come for it too."""
 
     def open(self) -> bytes | None:
         """Build the environment; the message that refuses the session if that fails."""
@@ -86,14 +92,65 @@ class Session:
                 return self.protocol.reply({"type": "state", "data": state})
             case "vector":
                 return self.protocol.reply({"type": "vector", "data": _vector(environment, request.data)})
-        response = jsonrpc.answer(request.data, session_id=self.id)
+        response = jsonrpc.answer(request.data, SessionTools(self), session_id=self.id)
+        self.exposed |= request.data.get("method") == jsonrpc.CREATE and "result" in response and not self._native
         return self.protocol.reply({"type": "mcp", "data": response})
 
+    def act(self, action: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make an agent's step, in plain JSON: the observation, without what is the orchestrator's alone."""
+        if self._last is not None and self._last.done:
+            raise ToolError("the episode is over")
+        self._last = self._step(action)
+        return self._shown(self._last)
+
+    def look(self, action: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make a step that is none of the episode's, such as a list of tools."""
+        return self._shown(self._step(action))
+
+    def observation(self) -> Mapping[str, Any] | None:
+        """The last observation as an agent sees it; None before the first."""
+        return None if self._last is None else self._shown(self._last)
+
+    def _step(self, action: Mapping[str, Any]) -> StepResult:
+        environment = self._environment
+        assert environment is not None
+        return environment.step(environment.native_action(action))
+
+    def _shown(self, result: StepResult) -> Mapping[str, Any]:
+        assert self._environment is not None
+        observation = self._environment.plain(result).observation
+        text = observation.text if isinstance(observation, RawJSON) else to_json(observation, inf_nan_mode="null")
+        hidden = ("metadata", "reward", "done", "types")
+        return {key: value for key, value in json.loads(text).items() if key not in hidden}
+
+    def tools(self) -> Tools:
+        """The tools of the environment."""
+        assert self._source is not None
+        return tools_of(self._source.describe(), self.act, self.look, self.observation)
+
     def _result(self, environment: Environment, result: StepResult) -> bytes:
+        self._last = result
         try:
             return self.protocol.result(result if self._native else environment.plain(result))
         except CannotCarry as exc:
             raise RuntimeError(f"The environment advanced, but its answer is lost: {exc}") from exc
+
+
+class SessionTools:
+    """The tools of a session in the forms of section 10.2."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def list(self) -> list[dict[str, Any]]:
+        return self._session.tools().list()
+
+    def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        value = self._session.tools().call(name, arguments)
+        text = value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
+        structured = value if isinstance(value, dict) else {"result": value}
+        content = [{"type": "text", "text": text}]
+        return {"content": content, "structured_content": structured, "meta": None, "data": value, "is_error": False}
 
 
 def text_of(exc: BaseException) -> str:

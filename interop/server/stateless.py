@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic_core import to_json
 
 from interop.environment import Environment, RawJSON, Source, StepResult, Tasks
 from interop.errors import InvalidAction
+from interop.protocol.codecs import JsonCodec
+from interop.server.session import Session
 
 Reply = tuple[int, bytes]
 """HTTP status and body; a 500 has the official server's plain text."""
@@ -19,6 +22,8 @@ FAILED: Reply = (500, b"Internal Server Error")
 def call(source: Source, operation: str, arguments: Mapping[str, Any]) -> Reply:
     """Answer one request: `reset`, `step`, `state`, or a method of the Task API."""
     try:
+        if operation == "mcp":
+            return _rpc(source, arguments["request"])
         if operation in ("reset", "step", "state"):
             return _with_environment(source, operation, arguments)
         return _task_call(source, operation, arguments)
@@ -37,6 +42,17 @@ def _with_environment(source: Source, operation: str, arguments: Mapping[str, An
         return 200, _encode(environment.plain(_act(environment, operation, arguments)))
     finally:
         environment.close()
+
+
+def _rpc(source: Source, request: Any) -> Reply:
+    session = Session(source, JsonCodec())
+    if session.open() is not None:
+        return FAILED
+    try:
+        reply = session.handle(to_json({"type": "mcp", "data": request}), text=True)
+        return 200, to_json(json.loads(reply or b"{}")["data"])
+    finally:
+        session.close()
 
 
 def _act(environment: Environment, operation: str, arguments: Mapping[str, Any]) -> StepResult:

@@ -16,6 +16,9 @@ from typing import Any
 from interop.environment import Source
 from interop.errors import SourceError
 from interop.server.connection import run_connection
+from interop.server.hosted import CODEC
+from interop.server.serving import Serving
+from interop.server.session import Session
 from interop.server.settings import Settings
 from interop.server.stateless import call
 from interop.server.supervisor import Supervisor
@@ -33,13 +36,29 @@ def main() -> None:
         sys.path[:] = path
         source = _load(pickled)
         pipe.send(source if isinstance(source, SourceError) else "ready")
+        hosted: Session | None = None
         while not isinstance(source, SourceError):
             job, *arguments = pipe.recv()
+            if job == "open":
+                hosted = Session(source, CODEC, *arguments)
+                pipe.send(hosted.open())
+                continue
+            if job == "frame":
+                assert hosted is not None
+                pipe.send(hosted.handle(arguments[0], text=arguments[1]))
+                continue
+            if job == "close":
+                assert hosted is not None
+                hosted.close()
+                pipe.send(None)
+                break
             if job == "session":
                 sock = socket.socket(fileno=reduction.recv_handle(pipe))
                 sock.set_inheritable(False)
-                _run_session(pipe, sock, source, settings, *arguments)
-                break
+                hosted = _run_session(pipe, sock, source, settings, *arguments)
+                if hosted is None:
+                    break
+                continue
             pipe.send(_describe(source) if job == "describe" else call(source, *arguments))
     except (EOFError, OSError):
         pass  # the server is gone
@@ -63,7 +82,8 @@ def _describe(source: Source) -> Any:
 
 def _run_session(
     pipe: Pipe, sock: socket.socket, source: Source, settings: Settings, handshake: bytes, backlog: bytes
-) -> None:
+) -> Session | None:
+    """Serve a connection; the session if the server goes on with it by `frame` jobs."""
     done = threading.Event()
     sending = threading.Lock()
 
@@ -92,7 +112,9 @@ def _run_session(
             say("alive")
 
     signal.signal(signal.SIGTERM, terminate)
-    threading.Thread(target=beat, daemon=True).start()
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
+    exposed: list[Serving] = []
     run_connection(
         sock,
         handshake,
@@ -102,10 +124,18 @@ def _run_session(
         greeted=True,
         backlog=backlog,
         release=lambda: say("closed"),
+        expose=exposed.append,
     )
     done.set()
-    say("done")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if not exposed:
+        say("done")
+        return None
+    heart.join()  # what it says is no answer to a job
+    session = exposed[0].session
+    exposed[0].connection.sock.close()  # the server has it too
+    say(f"exposed {session.id}")
+    return session
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from interop.errors import SourceError
 from interop.protocol.codecs import codec
 from interop.protocol.frames import ErrorCode, error
 from interop.server.connection import greet, run_connection
+from interop.server.hosted import Engine, Expose, OpenEngine
 from interop.server.runner import CLOSE_TIMEOUT, SessionThreads
 from interop.server.settings import Settings
 from interop.server.stateless import FAILED, Reply
@@ -81,8 +82,10 @@ class Worker:
             self._pipe.send(job)
         return self._receive(timeout)
 
-    def run_session(self, connection: WebSocket, handshake: bytes, silence: float, release: Callable[[], None]) -> bool:
-        """Hand a connection over and wait until the worker has ended it: False if it gives no sign of life.
+    def run_session(self, connection: WebSocket, handshake: bytes, silence: float, release: Callable[[], None]) -> str:
+        """Hand a connection over and wait until the worker has ended it or wants it exposed: its last word.
+
+        That is `done`, `exposed ID`, or nothing if it gives no sign of life.
 
         `silence` is how long it may give none; `release` is called when its environment is closed.
         Raises `WorkerDied` if it ends before the session.
@@ -94,11 +97,11 @@ class Worker:
                 word = self._pipe.recv()
                 if word == "closed":
                     release()
-                if word == "done":
-                    return True
+                if word == "done" or word.startswith("exposed"):
+                    return str(word)
         except (EOFError, OSError):
             raise WorkerDied(f"ended with {self._ending()}") from None
-        return False
+        return ""
 
     def stop(self, *, grace: float = 0.0) -> None:
         """End the process and what it started. `grace` is how long it may take to close its environment."""
@@ -148,6 +151,37 @@ class Worker:
         return ending(self.process.poll())
 
 
+class _WorkerSession:
+    """A hosted session in a worker."""
+
+    def __init__(self, runner: ProcessRunner, id: str, worker: Worker | None = None) -> None:
+        self._runner = runner
+        self._id = id
+        self._worker = worker
+
+    def open(self) -> bytes | None:
+        self._worker = self._runner._take()
+        self._runner._prepare_spare()
+        refusal = self._worker.ask(("open", self._id), START_TIMEOUT)
+        assert refusal is None or isinstance(refusal, bytes)
+        return refusal
+
+    def handle(self, payload: bytes, *, text: bool) -> bytes | None:
+        assert self._worker is not None
+        reply = self._worker.ask(("frame", payload, text), self._runner._settings.step_timeout)
+        if isinstance(reply, BaseException):
+            raise reply
+        assert reply is None or isinstance(reply, bytes)
+        return reply
+
+    def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            with contextlib.suppress(WorkerDied):
+                worker.ask(("close",), CLOSE_TIMEOUT)
+            self._runner._end(worker)
+
+
 def ending(code: int | None) -> str:
     """An exit code in words."""
     if code is None:
@@ -157,6 +191,8 @@ def ending(code: int | None) -> str:
 
 class ProcessRunner:
     """Environments in worker processes. One spare worker is always ready, so that a client does not wait."""
+
+    expose: Expose
 
     def __init__(self, source: Source, settings: Settings) -> None:
         self._settings = settings
@@ -192,6 +228,9 @@ class ProcessRunner:
             return FAILED
         self._give_back(worker)
         return status, body
+
+    def engine(self, id: str) -> Engine:
+        return _WorkerSession(self, id)
 
     def connect(
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]
@@ -229,9 +268,15 @@ class ProcessRunner:
         try:
             worker = self._take(connection)
             self._prepare_spare()
-            if not worker.run_session(connection, handshake, self._settings.step_timeout + GRACE, release):
+            word = worker.run_session(connection, handshake, self._settings.step_timeout + GRACE, release)
+            if not word:
                 worker.stop()
                 self._say(connection, "the environment's process gave no sign of life and was ended")
+            elif word != "done":
+                id = word.removeprefix("exposed ")
+                connection.backlog = None
+                engine, worker = _WorkerSession(self, id, worker), None
+                self.expose(id, OpenEngine(engine), connection, release)
         except ClientGone:
             connection.close(timeout=1)
         except (WorkerDied, SourceError) as exc:

@@ -141,8 +141,28 @@ def _true_openapi(response: dict[str, Any]) -> None:
 
 _COLLISION = "the names collide with parameters of the official server's own helper functions"
 
+
+def _with_tools() -> list[Any]:
+    """The transcript of `tools/list` and `tools/call` with the tools that an action schema makes."""
+    events = normal_events(WS["mcp on non-mcp env"])
+    schema = json.loads(HTTP["GET /schema"]["response"]["body"])["action"]
+    nothing = {"type": "object", "properties": {}, "additionalProperties": False}
+    act, observe = "Take one action in probe_env and see what it does.", "See the last observation of probe_env again"
+    tools = [
+        {"name": "act", "description": act, "inputSchema": {"type": "object", **schema}},
+        {"name": "observe", "description": f"{observe}; nothing is done.", "inputSchema": nothing},
+    ]
+    unknown = {"code": -32603, "message": "Unknown tool: 'x'", "data": None}
+    replies = [{"id": 1, "result": {"tools": tools}}, {"id": 2, "error": unknown}]
+    listed, called = ({"s2c": _compact({"type": "mcp", "data": {"jsonrpc": "2.0", **it}})} for it in replies)
+    return [HANDSHAKE, events[1], listed, events[3], called, *events[5:]]
+
+
 DEVIATIONS = {
     # WebSocket
+    "mcp on non-mcp env": Deviation(
+        _with_tools(), "agents can act in an environment without tools of its own", "DEV-21"
+    ),
     "JSON list": _not_an_object("[1,2]"),
     "JSON string": _not_an_object('"reset"'),
     "JSON null": _not_an_object("null"),

@@ -1,0 +1,219 @@
+"""`/mcp`: OpenEnv's JSON-RPC (sections 10.1 to 10.3) and MCP Streamable HTTP (10.6), told apart by their headers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pydantic_core import to_json
+
+from interop.environment import Description
+from interop.protocol import jsonrpc
+from interop.protocol.jsonrpc import JsonRpcRequest, failure, success
+from interop.server.calls import Calls
+from interop.server.hosted import CODEC, Hosted, Hosts, Refused
+from interop.server.settings import Settings
+
+REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
+SESSION, VERSION = "mcp-session-id", "mcp-protocol-version"
+_ACCEPTED = ("*/*", "application/*", "application/json", "text/event-stream")
+
+
+class Mcp:
+    """The door of one server."""
+
+    def __init__(self, hosts: Hosts, calls: Calls, description: Description, settings: Settings) -> None:
+        self._hosts = hosts
+        self._calls = calls
+        self._description = description
+        self._timeout = settings.step_timeout
+        self._streams: dict[str, Hosted] = {}
+
+    async def post(self, request: Request) -> Response:
+        """Answer one message."""
+        try:
+            message = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            message = None
+        opening = isinstance(message, dict) and message.get("method") == "initialize"
+        if opening or SESSION in request.headers or VERSION in request.headers:
+            return await self._mcp(request.headers, message, opening)
+        return _json(await self._openenv(message))
+
+    async def delete(self, request: Request) -> Response:
+        """End an MCP session."""
+        if SESSION not in request.headers:
+            return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "POST"})
+        hosted = self._stream(request.headers)
+        if hosted is None:
+            return _refused(404, "Session not found")
+        del self._streams[request.headers[SESSION]]
+        self._hosts.close(hosted)
+        return Response(status_code=204)
+
+    # OpenEnv
+
+    async def _openenv(self, message: Any) -> Any:
+        request = jsonrpc.read(message)
+        if isinstance(request, dict):
+            return request
+        match request.method:
+            case jsonrpc.CREATE:
+                return await self._create(request)
+            case jsonrpc.CLOSE:
+                return self._close(request)
+            case "tools/list" | "tools/call" if "session_id" in request.params:
+                return await self._in_session(request)
+            case "tools/list" | "tools/call":
+                status, body = await self._calls.call("mcp", {"request": request.model_dump()})
+                return (status, body)
+        return failure(request.id, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {request.method}")
+
+    async def _create(self, request: JsonRpcRequest) -> dict[str, Any]:
+        try:
+            hosted = await self._open()
+        except Refused as exc:
+            data = {key: value for key, value in exc.data.items() if key not in ("message", "code")}
+            return failure(request.id, jsonrpc.SERVER_ERROR, str(exc), data)
+        return success(request.id, {"session_id": hosted.id})
+
+    def _close(self, request: JsonRpcRequest) -> dict[str, Any]:
+        if "session_id" not in request.params:
+            return failure(request.id, jsonrpc.INVALID_PARAMS, "Invalid params - 'session_id' is required")
+        id = request.params["session_id"]
+        hosted = self._hosts.get(id)
+        if hosted is None:
+            return failure(request.id, jsonrpc.INVALID_PARAMS, f"Unknown session_id: {id}")
+        if self._hosts.close(hosted):
+            return success(request.id, {"session_id": id, "closed": True})
+        return success(request.id, {"session_id": id, "closed": False, "closing": True})
+
+    async def _in_session(self, request: JsonRpcRequest) -> dict[str, Any]:
+        params = dict(request.params)
+        id = params.pop("session_id")
+        hosted = self._hosts.get(id)
+        if hosted is None:
+            return failure(request.id, jsonrpc.INVALID_PARAMS, f"Unknown session_id: {id}")
+        return await self._rpc(hosted, {**request.model_dump(), "params": params})
+
+    # MCP Streamable HTTP
+
+    async def _mcp(self, headers: Mapping[str, str], message: Any, opening: bool) -> Response:
+        accept = headers.get("accept", "*/*")
+        if not any(kind in accept for kind in _ACCEPTED):
+            return _refused(406, "Not acceptable: application/json is what is sent")
+        if opening:
+            return await self._initialize(message)
+        if SESSION not in headers:
+            return _refused(400, "Missing Mcp-Session-Id; begin with initialize")
+        hosted = self._stream(headers)
+        if hosted is None:
+            return _refused(404, "Session not found; begin again with initialize")
+        if headers.get(VERSION, REVISIONS[-1]) not in REVISIONS:
+            accepted = ", ".join(REVISIONS)
+            return _refused(400, f"Unsupported protocol version {headers[VERSION]}; accepted are {accepted}")
+        if isinstance(message, dict) and "id" not in message and "method" in message:
+            return Response(status_code=202)  # a notification; what is cancelled runs to its end
+        request = jsonrpc.read(message)
+        if isinstance(request, dict):
+            return _json(request, 400)
+        return _json(await self._answer(hosted, request))
+
+    async def _initialize(self, message: dict[str, Any]) -> Response:
+        request = jsonrpc.read(message)
+        if isinstance(request, dict):
+            return _json(request, 400)
+        try:
+            hosted = await self._open()
+        except Refused as exc:
+            return _json(failure(request.id, jsonrpc.SERVER_ERROR, str(exc)), 503)
+        # An agent cannot reset: the episode is there when it comes.
+        begun = await self._ask(hosted, {"type": "reset", "data": {}})
+        if begun["type"] == "error":
+            self._hosts.lose(hosted)
+            return _json(failure(request.id, jsonrpc.INTERNAL_ERROR, begun["data"]["message"]))
+        id = str(uuid.uuid4())
+        self._streams[id] = hosted
+        wanted = request.params.get("protocolVersion")
+        result = {
+            "protocolVersion": wanted if wanted in REVISIONS else REVISIONS[-1],
+            "capabilities": {"tools": {"listChanged": False}},
+            "serverInfo": {"name": self._description.name, "version": self._description.version},
+            "instructions": self._description.description,
+        }
+        response = _json(success(request.id, result))
+        response.headers["Mcp-Session-Id"] = id
+        return response
+
+    async def _answer(self, hosted: Hosted, request: JsonRpcRequest) -> dict[str, Any]:
+        match request.method:
+            case "ping":
+                return success(request.id, {})
+            case "tools/list" if request.params.get("cursor") is not None:
+                return failure(request.id, jsonrpc.INVALID_PARAMS, "Unknown cursor; all tools are on the first page")
+            case "tools/list" | "tools/call":
+                rpc = {"jsonrpc": "2.0", "id": request.id, "method": request.method, "params": request.params}
+                return _as_mcp(request, await self._rpc(hosted, rpc))
+        return failure(request.id, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {request.method}")
+
+    def _stream(self, headers: Mapping[str, str]) -> Hosted | None:
+        hosted = self._streams.get(headers[SESSION])
+        if hosted is not None and self._hosts.get(hosted.id) is None:  # it was idle, or its environment has died
+            del self._streams[headers[SESSION]]
+            return None
+        return hosted
+
+    # Sessions
+
+    async def _open(self) -> Hosted:
+        hosted = self._hosts.create()
+        refusal = await asyncio.wrap_future(hosted.opened)
+        if refusal is not None:
+            raise Refused(json.loads(refusal)["data"])
+        return hosted
+
+    async def _rpc(self, hosted: Hosted, request: dict[str, Any]) -> dict[str, Any]:
+        frame = await self._ask(hosted, {"type": "mcp", "data": request})
+        if frame["type"] == "mcp":
+            return dict(frame["data"])
+        return failure(request["id"], jsonrpc.INTERNAL_ERROR, frame["data"]["message"])
+
+    async def _ask(self, hosted: Hosted, frame: dict[str, Any]) -> dict[str, Any]:
+        try:
+            reply = await asyncio.wait_for(asyncio.wrap_future(hosted.ask(CODEC.encode(frame))), self._timeout)
+        except TimeoutError:
+            self._hosts.lose(hosted)
+            why = f"no answer of the environment in {self._timeout:g} s (step_timeout); the session is closed"
+            return {"type": "error", "data": {"message": why}}
+        assert reply is not None
+        return dict(json.loads(reply))
+
+
+def _as_mcp(request: JsonRpcRequest, response: dict[str, Any]) -> dict[str, Any]:
+    """A response of a session as MCP has it: a call that fails is a result that says so."""
+    if request.method == "tools/list":
+        return response
+    if "error" in response:
+        error = response["error"]
+        if error["code"] != jsonrpc.INTERNAL_ERROR:
+            return response
+        return success(request.id, {"content": [{"type": "text", "text": error["message"]}], "isError": True})
+    result = response["result"]
+    shown = {"content": result["content"], "structuredContent": result["structured_content"]}
+    return success(request.id, {**shown, "isError": result["is_error"]})
+
+
+def _refused(status: int, message: str) -> Response:
+    return _json(failure(None, jsonrpc.INVALID_REQUEST, message), status)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    if isinstance(value, tuple):
+        status, body = value
+        return Response(body, status, media_type="application/json" if status == 200 else "text/plain")
+    return Response(to_json(value, inf_nan_mode="null"), status, media_type="application/json")

@@ -1,0 +1,114 @@
+"""The tools of a session: those of a tool environment, or `act` and `observe`, made of any other's action schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from interop.environment import Description
+
+Step = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Steps the environment by plain JSON and returns the plain observation."""
+
+
+class ToolError(Exception):
+    """A call that fails; the text goes to the agent. `kind` is an `error_type` of section 10.5."""
+
+    def __init__(self, message: str, kind: str = "execution_error") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Tools(Protocol):
+    """What a session offers to an agent."""
+
+    def list(self) -> list[dict[str, Any]]:
+        """The tools: `name`, `description`, `inputSchema`."""
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        """The result of a call, as JSON. Raises `ToolError`, or what the environment raises."""
+
+
+def tools_of(description: Description, step: Step, look: Step, last: Callable[[], Mapping[str, Any] | None]) -> Tools:
+    """The tools of an environment.
+
+    Args:
+        description: Its action schema says whether it takes calls of tools.
+        step: Makes a step of the session's episode.
+        look: Makes one that is none of the episode's.
+        last: The last observation; None before an episode.
+    """
+    if _takes_calls(description.action):
+        return _OwnTools(step, look)
+    return _ActionTools(description, step, last)
+
+
+class _OwnTools:
+    """The tools of an environment that is stepped by `list_tools` and `call_tool` (section 10.5)."""
+
+    def __init__(self, step: Step, look: Step) -> None:
+        self._step = step
+        self._look = look
+
+    def list(self) -> list[dict[str, Any]]:
+        tools = self._look({"type": "list_tools"}).get("tools")
+        return [
+            {
+                "name": str(tool.get("name")),
+                "description": tool.get("description") or "",
+                "inputSchema": tool.get("input_schema") or tool.get("inputSchema") or {"type": "object"},
+            }
+            for tool in tools or []
+        ]
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        observation = self._step({"type": "call_tool", "tool_name": name, "arguments": dict(arguments)})
+        error = observation.get("error")
+        if error:
+            message, kind = (error.get("message"), error.get("error_type")) if isinstance(error, dict) else (error, "")
+            raise ToolError(str(message), str(kind or "execution_error"))
+        return observation.get("result")
+
+
+class _ActionTools:
+    """`act` takes an action of the schema; `observe` shows the last observation again."""
+
+    def __init__(self, description: Description, step: Step, last: Callable[[], Mapping[str, Any] | None]) -> None:
+        self._description = description
+        self._step = step
+        self._last = last
+
+    def list(self) -> list[dict[str, Any]]:
+        schema = {"type": "object", **self._description.action}
+        name = self._description.name
+        return [
+            {"name": "act", "description": f"Take one action in {name} and see what it does.", "inputSchema": schema},
+            {
+                "name": "observe",
+                "description": f"See the last observation of {name} again; nothing is done.",
+                "inputSchema": {"type": "object", "properties": {}, "additionalProperties": False},
+            },
+        ]
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if name == "act":
+            return self._step(arguments)
+        if name != "observe":
+            raise ToolError(f"Unknown tool: {name!r}", "tool_not_found")
+        if arguments:
+            raise ToolError(f"observe takes no arguments, not {', '.join(map(str, arguments))}", "invalid_args")
+        observation = self._last()
+        if observation is None:
+            raise ToolError("there is no observation: the episode has not begun")
+        return observation
+
+
+def _takes_calls(schema: Any) -> bool:
+    """Whether an action schema, or one of its alternatives, has a `tool_name`."""
+    if isinstance(schema, Mapping):
+        return "tool_name" in schema.get("properties", {}) or any(
+            _takes_calls(part)
+            for key in ("anyOf", "oneOf", "allOf", "$defs")
+            for part in (schema.get(key, {}).values() if key == "$defs" else schema.get(key, ()))
+        )
+    return False

@@ -1,0 +1,400 @@
+"""The doors of `/mcp`: MCP Streamable HTTP, sessions of OpenEnv's JSON-RPC, and WebSockets that attach to them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import httpx
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+import interop
+from tests.environments import Misbehaving, Unbuildable, source
+
+HEADERS = {"Accept": "application/json, text/event-stream"}
+OPENING = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+ACTIONS = [1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+
+
+class Agent:
+    """A client of MCP Streamable HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self.http = httpx.Client(base_url=url, headers=HEADERS, timeout=20)
+        self.id = 0
+        opened = self.post("initialize", OPENING)
+        assert opened.status_code == 200, opened.text
+        self.opening = opened.json()["result"]
+        self.http.headers["Mcp-Session-Id"] = opened.headers["Mcp-Session-Id"]
+        notified = self.http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert (notified.status_code, notified.content) == (202, b"")
+
+    def post(self, method: str, params: dict[str, Any]) -> httpx.Response:
+        """Send a request."""
+        self.id += 1
+        return self.http.post("/mcp", json={"jsonrpc": "2.0", "id": self.id, "method": method, "params": params})
+
+    def ask(self, method: str, **params: Any) -> Any:
+        """The result of a request."""
+        response = self.post(method, params)
+        assert response.status_code == 200, response.text
+        document = response.json()
+        assert document["id"] == self.id
+        return document["result"]
+
+    def call(self, name: str, **arguments: Any) -> tuple[bool, str]:
+        """Whether a call failed, and the text of its result."""
+        result = self.ask("tools/call", name=name, arguments=arguments)
+        return result["isError"], result["content"][0]["text"]
+
+
+def rpc(server: interop.Server, method: str, **params: Any) -> Any:
+    """The response to a request of OpenEnv's JSON-RPC."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    response = httpx.post(f"{server.url}/mcp", json=request, timeout=20)
+    assert response.status_code == 200
+    return response.json()
+
+
+def create(server: interop.Server) -> str:
+    """A new session's id."""
+    return str(rpc(server, "openenv/session/create")["result"]["session_id"])
+
+
+def attach(server: interop.Server, id: str) -> ClientConnection:
+    """A WebSocket of a session."""
+    return connect(f"ws{server.url.removeprefix('http')}/ws?session_id={id}", proxy=None)
+
+
+def ask(socket: ClientConnection, kind: str, data: Any = None) -> Any:
+    """The reply to a frame."""
+    socket.send(json.dumps({"type": kind} if data is None else {"type": kind, "data": data}))
+    return json.loads(socket.recv(timeout=20))
+
+
+def eventually(condition: Any, seconds: float = 5.0) -> bool:
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(params=["thread", "process"])
+def isolation(request: pytest.FixtureRequest) -> str:
+    """Both places of environments."""
+    return str(request.param)
+
+
+@pytest.fixture
+def cartpole() -> Iterator[interop.Server]:
+    """A server of CartPole."""
+    with interop.serve("gym:CartPole-v1") as server:
+        yield server
+
+
+# An agent alone
+
+
+def test_an_agent_plays_an_episode(isolation: str) -> None:
+    """An agent finds the episode begun, acts to its end, and sees the local observations and no reward."""
+    with interop.serve("gym:CartPole-v1", isolation=isolation) as server:
+        agent = Agent(server.url)
+        assert agent.opening["protocolVersion"] == "2025-06-18"
+        assert agent.opening["serverInfo"]["name"] == "CartPole-v1"
+        act, observe = agent.ask("tools/list")["tools"]
+        assert (act["name"], observe["name"]) == ("act", "observe")
+        assert act["inputSchema"]["required"] == ["action"]
+        failed, text = agent.call("observe")
+        assert not failed
+        assert set(json.loads(text)) == {"obs", "terminated", "truncated", "info"}
+        steps = 0
+        while True:
+            failed, text = agent.call("act", action=1)
+            assert not failed
+            steps += 1
+            if json.loads(text)["terminated"]:
+                break
+        assert 5 < steps < 15
+        assert agent.call("act", action=1) == (True, "the episode is over")
+        assert not agent.call("observe")[0]
+        assert agent.http.delete("/mcp").status_code == 204
+        assert agent.post("ping", {}).status_code == 404
+        assert eventually(lambda: server.active_sessions == 0)
+
+
+def test_results_are_structured(cartpole: interop.Server) -> None:
+    """A result has its value beside its text."""
+    result = Agent(cartpole.url).ask("tools/call", name="act", arguments={"action": 0})
+    assert json.loads(result["content"][0]["text"]) == result["structuredContent"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"action": 7}, "7"), ({}, "Field required"), ({"action": 0, "more": 1}, "more"), ({"action": "left"}, "left")],
+)
+def test_a_wrong_action_is_told(cartpole: interop.Server, arguments: dict[str, Any], words: str) -> None:
+    """A call that does not fit says why, and the episode goes on."""
+    agent = Agent(cartpole.url)
+    failed, text = agent.call("act", **arguments)
+    assert failed
+    assert words in text
+    assert not agent.call("act", action=0)[0]
+
+
+@pytest.mark.parametrize("name", ["reset", "step", "state", "close", "nope"])
+def test_other_tools_are_unknown(cartpole: interop.Server, name: str) -> None:
+    """There is no way for an agent to reset, and no tool but those that are listed."""
+    assert Agent(cartpole.url).call(name) == (True, f"Unknown tool: {name!r}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Mcp-Session-Id": "nope"}, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, 404),
+        ({"MCP-Protocol-Version": "2025-06-18"}, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, 400),
+        ({"Accept": "text/html"}, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": OPENING}, 406),
+        ({"Origin": "http://evil.example"}, {"jsonrpc": "2.0", "id": 1, "method": "initialize"}, 403),
+        ({}, {"id": 1, "method": "initialize"}, 400),
+    ],
+)
+def test_requests_that_are_refused(
+    cartpole: interop.Server, headers: dict[str, str], body: dict[str, Any], status: int
+) -> None:
+    """Wrong sessions, versions, types and origins have the status of the specification, and leave nothing behind."""
+    assert httpx.post(f"{cartpole.url}/mcp", json=body, headers=HEADERS | headers).status_code == status
+    assert cartpole.active_sessions == 0
+
+
+def test_messages_that_are_none(cartpole: interop.Server) -> None:
+    """What is no request is refused, and the session lives."""
+    agent = Agent(cartpole.url)
+    for body in (b"", b"{", b"[]", b'"x"', b'{"jsonrpc":"1.0","id":1,"method":"ping"}'):
+        assert agent.http.post("/mcp", content=body).status_code == 400
+    assert agent.http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers={
+        "MCP-Protocol-Version": "1999-01-01"}).status_code == 400  # fmt: skip
+    assert agent.post("nope", {}).json()["error"]["code"] == -32601
+    assert agent.post("tools/list", {"cursor": "x"}).json()["error"]["code"] == -32602
+    assert agent.ask("ping") == {}
+
+
+def test_a_full_server_says_so() -> None:
+    """An agent for whom there is no place is told, and gets one when it is free."""
+    with interop.serve("gym:CartPole-v1", max_sessions=1) as server:
+        first = Agent(server.url)
+        refused = httpx.post(
+            f"{server.url}/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": OPENING}
+        )
+        assert refused.status_code == 503
+        assert "1/1 sessions" in refused.json()["error"]["message"]
+        error = rpc(server, "openenv/session/create")["error"]
+        assert (error["code"], error["data"]) == (-32000, {"active_sessions": 1, "max_sessions": 1})
+        first.http.delete("/mcp")
+        assert eventually(lambda: server.active_sessions == 0)
+        Agent(server.url)
+
+
+def test_an_environment_that_cannot_be_built_is_refused(isolation: str) -> None:
+    """The refusal names the factory, and the place is free again."""
+    with interop.serve(source(Unbuildable), isolation=isolation) as server:
+        error = rpc(server, "openenv/session/create")["error"]
+        assert (error["code"], error["data"]) == (-32000, {"factory_name": "Unbuildable"})
+        assert "secret" not in json.dumps(error)
+        assert eventually(lambda: server.active_sessions == 0)
+
+
+@pytest.mark.parametrize("crash", ["exit", "abort"])
+def test_a_crash_ends_its_session_alone(crash: str) -> None:
+    """An environment that takes its process with it is the end of that session, which is told."""
+    with interop.serve(source(), isolation="process") as server:
+        agent, other = Agent(server.url), Agent(server.url)
+        failed, text = agent.call("act", do=crash)
+        assert failed
+        assert "the session ended" in text
+        assert agent.post("ping", {}).status_code == 404
+        assert not other.call("act")[0]
+        assert eventually(lambda: server.active_sessions == 1)
+
+
+def test_an_exit_in_a_thread_ends_its_session_alone() -> None:
+    """The same where the environment lives in the server's process."""
+    with interop.serve(source()) as server:
+        agent, other = Agent(server.url), Agent(server.url)
+        assert "SystemExit" in agent.call("act", do="exit")[1]
+        assert agent.post("ping", {}).status_code == 404
+        assert not other.call("act")[0]
+        assert eventually(lambda: server.active_sessions == 1)
+
+
+def test_a_hung_step_is_given_up(isolation: str) -> None:
+    """A step that does not end is an error in time, and its place is free."""
+    with interop.serve(source(), isolation=isolation, step_timeout=1.0) as server:
+        agent = Agent(server.url)
+        failed, text = agent.call("act", do="sleep", seconds=6)
+        assert failed
+        assert "in 1 s" in text
+        assert eventually(lambda: server.active_sessions == 0)
+        assert not Agent(server.url).call("act")[0]
+
+
+def test_idle_sessions_end(isolation: str) -> None:
+    """A session that nobody asks for long is gone, and says so."""
+    with interop.serve(source(), isolation=isolation, idle_timeout=0.5) as server:
+        agent, id = Agent(server.url), create(server)
+        assert eventually(lambda: server.active_sessions == 0)
+        assert agent.post("ping", {}).status_code == 404
+        assert rpc(server, "tools/list", session_id=id)["error"]["code"] == -32602
+
+
+def test_a_server_that_stops_ends_sessions(isolation: str) -> None:
+    """Sessions without a connection do not keep a server from ending, and their environments are closed."""
+    closed: list[int] = []  # in this process
+
+    class Noted(Misbehaving):
+        def close(self) -> None:
+            closed.append(1)
+
+    with interop.serve(source(Noted if isolation == "thread" else Misbehaving), isolation=isolation) as server:
+        Agent(server.url)
+        create(server)
+        began = time.monotonic()
+    assert time.monotonic() - began < 6
+    assert len(closed) == (2 if isolation == "thread" else 0)
+
+
+# One session, two doors
+
+
+def test_calls_are_steps_of_the_episode(isolation: str) -> None:
+    """What the agent does by HTTP, the orchestrator sees at the WebSocket, and the other way round."""
+    env = gym.make("CartPole-v1")
+    env.reset(seed=7)
+    local = [env.step(action)[0].tolist() for action in ACTIONS[:4]]
+    with interop.serve("gym:CartPole-v1", isolation=isolation) as server:
+        id = create(server)
+        with attach(server, id) as socket:
+            ask(socket, "reset", {"seed": 7, "episode_id": "e"})
+            first = rpc(server, "tools/call", session_id=id, name="act", arguments={"action": ACTIONS[0]})["result"]
+            second = ask(socket, "step", {"action": ACTIONS[1]})["data"]
+            third = rpc(server, "tools/call", session_id=id, name="act", arguments={"action": ACTIONS[2]})["result"]
+            frame = {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "act", "arguments": {"action": 1}},
+            }
+            fourth = ask(socket, "mcp", frame)["data"]["result"]
+            seen = [first["data"]["obs"], second["observation"]["obs"], third["data"]["obs"], fourth["data"]["obs"]]
+            assert [np.float32(row).tolist() for row in seen] == local
+            assert (second["reward"], "reward" in first["data"]) == (1.0, False)
+            assert ask(socket, "state")["data"] == {"episode_id": "e", "step_count": 4}
+            assert ask(socket, "mcp", {"jsonrpc": "2.0", "id": 2, "method": "openenv/session/create"})["data"][
+                "result"
+            ] == {"session_id": id}
+
+
+def test_a_session_stays_when_its_socket_goes(isolation: str) -> None:
+    """Detaching leaves the episode; another socket finds it, one at a time."""
+    with interop.serve("gym:CartPole-v1", isolation=isolation) as server:
+        id = create(server)
+        with attach(server, id) as socket:
+            ask(socket, "reset", {"episode_id": "kept"})
+            with attach(server, id) as second:
+                refusal = json.loads(second.recv(timeout=5))
+                assert refusal["data"]["code"] == "SESSION_ERROR"
+                assert "already has an attached WebSocket" in refusal["data"]["message"]
+                with pytest.raises(ConnectionClosed, match="1000"):
+                    second.recv(timeout=5)
+            socket.send('{"type":"close"}')
+            with pytest.raises(ConnectionClosed, match="1000"):
+                socket.recv(timeout=5)
+        with attach(server, id) as socket:
+            assert ask(socket, "state")["data"]["episode_id"] == "kept"
+            assert ask(socket, "nope")["data"]["code"] == "UNKNOWN_TYPE"
+            closing = rpc(server, "openenv/session/close", session_id=id)["result"]
+            assert closing == {"session_id": id, "closed": False, "closing": True}
+            assert rpc(server, "openenv/session/close", session_id=id)["error"]["code"] == -32602
+            assert ask(socket, "state")["data"]["episode_id"] == "kept"
+        assert eventually(lambda: server.active_sessions == 0)
+        with attach(server, id) as socket:
+            assert json.loads(socket.recv(timeout=5))["data"]["message"] == f"Unknown session_id: {id}"
+
+
+def test_a_plain_session_that_says_its_id_has_two_doors(isolation: str) -> None:
+    """Once its client has asked for its id, a plain session can be used by HTTP too; it ends with its socket."""
+    create_own = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+    with interop.serve("gym:CartPole-v1", isolation=isolation) as server:
+        with connect(f"ws{server.url.removeprefix('http')}/ws", proxy=None) as socket:
+            ask(socket, "reset", {"episode_id": "mine"})
+            ask(socket, "step", {"action": 1})
+            id = ask(socket, "mcp", create_own)["data"]["result"]["session_id"]
+            assert ask(socket, "mcp", create_own)["data"]["result"]["session_id"] == id
+            assert "result" in rpc(server, "tools/call", session_id=id, name="act", arguments={"action": 1})
+            assert ask(socket, "state")["data"] == {"episode_id": "mine", "step_count": 2}
+            assert server.active_sessions == 1
+        assert eventually(lambda: server.active_sessions == 0)
+        assert rpc(server, "tools/list", session_id=id)["error"]["code"] == -32602
+
+
+def test_a_client_is_told_when_its_session_ends_by_the_other_door(isolation: str) -> None:
+    """An environment that ends itself in an agent's call is told to the WebSocket that waits for nothing."""
+    with interop.serve(source(), isolation=isolation) as server, attach(server, id := create(server)) as socket:
+        ask(socket, "state")
+        assert "error" in rpc(server, "tools/call", session_id=id, name="act", arguments={"do": "exit"})
+        told = json.loads(socket.recv(timeout=10))
+        assert told["data"]["code"] == "SESSION_ERROR"
+        assert "the session ended" in told["data"]["message"]
+        with pytest.raises(ConnectionClosed, match="1000"):
+            socket.recv(timeout=5)
+
+
+def test_a_hung_step_of_an_attached_session_is_told() -> None:
+    """The WebSocket gets its error frame, and the session's place is free."""
+    with interop.serve(source(), step_timeout=1.0) as server:
+        with attach(server, create(server)) as socket:
+            reply = ask(socket, "step", {"do": "sleep", "seconds": 5})
+            assert reply["data"]["code"] == "SESSION_ERROR"
+            assert "step_timeout" in reply["data"]["message"]
+        assert eventually(lambda: server.active_sessions == 0)
+
+
+def test_attached_sessions_close_when_the_server_stops() -> None:
+    """Stopping is 1012 for them too."""
+    with interop.serve(source()) as server:
+        with attach(server, create(server)) as socket:
+            ask(socket, "state")
+            server.stop()
+            with pytest.raises(ConnectionClosed, match="1012"):
+                socket.recv(timeout=5)
+
+
+def test_calls_without_a_session_have_an_environment_each(isolation: str) -> None:
+    """A call alone builds an environment and closes it; what it does leaves nothing."""
+    with interop.serve(source(), isolation=isolation) as server:
+        assert [tool["name"] for tool in rpc(server, "tools/list")["result"]["tools"]] == ["act", "observe"]
+        for _ in range(2):
+            assert rpc(server, "tools/call", name="act", arguments={})["result"]["data"] == {"count": 1}
+        assert rpc(server, "tools/call", name="observe")["error"]["code"] == -32603
+        assert server.active_sessions == 0
+
+
+def test_many_sessions_at_once_leave_nothing_behind() -> None:
+    """32 agents, half of them gone in the middle of a call: the others finish, and all places are free at the end."""
+    with interop.serve(source(), idle_timeout=2.0) as server:
+        agents = [Agent(server.url) for _ in range(32)]
+        for agent in agents[::2]:
+            with pytest.raises(httpx.ReadTimeout):
+                agent.http.post("/mcp", json={"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {
+                    "name": "act", "arguments": {"do": "sleep", "seconds": 0.5}}}, timeout=0.05)  # fmt: skip
+        for agent in agents[1::2]:
+            assert agent.call("act") == (False, '{"count":1}')
+            assert agent.http.delete("/mcp").status_code == 204
+        assert eventually(lambda: server.active_sessions == 0, 10)

@@ -22,6 +22,7 @@ COMMANDS = {
     "info": "Say what a source or a server is.",
     "play": "Play episodes, by chance, by hand or from a file.",
     "bench": "Measure steps per second, in process and over every kind of connection.",
+    "mcp": "Show how agents attach to a server by MCP.",
     "certify": "Judge a server by the specification, with evidence.",
     "requirements": "Show the requirements that servers are judged by.",
 }

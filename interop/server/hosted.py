@@ -37,6 +37,9 @@ class Engine(Protocol):
     def handle(self, payload: bytes, *, text: bool) -> bytes | None:
         """The reply to a frame; None after `close`."""
 
+    def result(self) -> dict[str, Any]:
+        """The episode so far: `steps`, `rewards`, `return`, `done`."""
+
     def close(self) -> None:
         """Release the environment."""
 
@@ -50,6 +53,7 @@ class OpenEngine:
 
     def __init__(self, engine: Engine) -> None:
         self.handle = engine.handle
+        self.result = engine.result
         self.close = engine.close
 
     def open(self) -> bytes | None:
@@ -85,7 +89,7 @@ class Hosted:
         self._engine = engine
         self._idle_timeout = min(settings.idle_timeout, FOREVER)
         self._ended = ended
-        self._jobs: queue.SimpleQueue[tuple[bytes, bool, Future[bytes | None]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._over = False
         self._why = ENDED
         self.tell: Callable[[str], None] | None = None
@@ -94,12 +98,19 @@ class Hosted:
 
     def ask(self, payload: bytes, *, text: bool = True) -> Future[bytes | None]:
         """Send a frame; the future has the reply, or the error frame that says that the session has ended."""
-        answer: Future[bytes | None] = Future()
+        return self._put(lambda: self._engine.handle(payload, text=text))
+
+    def result(self) -> Future[Any]:
+        """The episode so far, as `Engine.result` has it; the error frame if the session has ended."""
+        return self._put(self._engine.result)
+
+    def _put(self, job: Callable[[], Any]) -> Future[Any]:
+        answer: Future[Any] = Future()
         with self._lock:
             if self._over:
                 answer.set_result(_lost(self._why))
             else:
-                self._jobs.put((payload, text, answer))
+                self._jobs.put((job, answer))
         return answer
 
     @property
@@ -134,9 +145,9 @@ class Hosted:
                 return
             if job is None:
                 return
-            payload, text, answer = job
+            work, answer = job
             try:
-                reply = self._engine.handle(payload, text=text)
+                reply = work()
             except BaseException as exc:
                 self._over, self._why = True, f"the session ended with {type(exc).__name__}: {exc}"
                 _settle(answer, _lost(self._why))
@@ -153,7 +164,7 @@ class Hosted:
             except queue.Empty:
                 break
             if job is not None:
-                _settle(job[2], _lost(self._why))
+                _settle(job[1], _lost(self._why))
         if self.tell is not None:
             self.tell(self._why)
         with contextlib.suppress(Exception):
@@ -326,6 +337,6 @@ def _lost(why: str) -> bytes:
     return CODEC.encode(error(ErrorCode.SESSION_ERROR, why))
 
 
-def _settle(answer: Future[bytes | None], reply: bytes | None) -> None:
+def _settle(answer: Future[Any], reply: Any) -> None:
     with contextlib.suppress(Exception):  # whoever asked has given up
         answer.set_result(reply)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from interop.environment import Description
 from interop.server.calls import Calls
 from interop.server.connection import authorized, origin_allowed
+from interop.server.handles import Handles
 from interop.server.hosted import Hosts
 from interop.server.mcp import Mcp
 from interop.server.runner import Runner
@@ -64,6 +65,7 @@ def build_app(runner: Runner, hosts: Hosts, description: Description, settings: 
     door = Mcp(hosts, calls, description, settings)
     app.post("/mcp", openapi_extra=_body({"type": "object"}))(door.post)
     app.delete("/mcp", include_in_schema=False)(door.delete)
+    Handles(hosts, door, settings).add(app)
     if settings.mode == "simulation":
         _simulate(app, calls, description)
     _tasks(app, calls, description)
@@ -74,7 +76,9 @@ def _guard(app: FastAPI, settings: Settings) -> None:
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         headers = request.headers
-        if request.url.path != "/health" and not authorized(headers.get("authorization"), settings.token):
+        path = request.url.path
+        own = path == "/health" or (path.startswith("/sessions/") and path.endswith("/mcp"))  # has a token of its own
+        if not own and not authorized(headers.get("authorization"), settings.token):
             challenge = {"WWW-Authenticate": "Bearer"}
             return JSONResponse({"detail": "Authorization: Bearer <token> is needed"}, 401, challenge)
         if not origin_allowed(headers.get("origin"), headers.get("host"), settings.origins):

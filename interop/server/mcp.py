@@ -32,17 +32,21 @@ class Mcp:
         self._calls = calls
         self._description = description
         self._timeout = settings.step_timeout
-        self._streams: dict[str, Hosted] = {}
+        self._streams: dict[str, tuple[Hosted, bool]] = {}  # and whether it ends with the MCP session
 
     async def post(self, request: Request) -> Response:
         """Answer one message."""
+        return await self.serve(request, None)
+
+    async def serve(self, request: Request, given: Hosted | None) -> Response:
+        """Answer one message. Where a session is given, by MCP alone, in that session, whose episode has begun."""
         try:
             message = json.loads(await request.body())
         except (ValueError, RecursionError):
             message = None
         opening = isinstance(message, dict) and message.get("method") == "initialize"
-        if opening or SESSION in request.headers or VERSION in request.headers:
-            return await self._mcp(request.headers, message, opening)
+        if given is not None or opening or SESSION in request.headers or VERSION in request.headers:
+            return await self._mcp(request.headers, message, opening, given)
         return _json(await self._openenv(message))
 
     async def delete(self, request: Request) -> Response:
@@ -52,8 +56,9 @@ class Mcp:
         hosted = self._stream(request.headers)
         if hosted is None:
             return _refused(404, "Session not found")
-        del self._streams[request.headers[SESSION]]
-        self._hosts.close(hosted)
+        _, owned = self._streams.pop(request.headers[SESSION])
+        if owned:
+            self._hosts.close(hosted)
         return Response(status_code=204)
 
     # OpenEnv
@@ -76,7 +81,7 @@ class Mcp:
 
     async def _create(self, request: JsonRpcRequest) -> dict[str, Any]:
         try:
-            hosted = await self._open()
+            hosted = await self.open()
         except Refused as exc:
             data = {key: value for key, value in exc.data.items() if key not in ("message", "code")}
             return failure(request.id, jsonrpc.SERVER_ERROR, str(exc), data)
@@ -103,16 +108,16 @@ class Mcp:
 
     # MCP Streamable HTTP
 
-    async def _mcp(self, headers: Mapping[str, str], message: Any, opening: bool) -> Response:
+    async def _mcp(self, headers: Mapping[str, str], message: Any, opening: bool, given: Hosted | None) -> Response:
         accept = headers.get("accept", "*/*")
         if not any(kind in accept for kind in _ACCEPTED):
             return _refused(406, "Not acceptable: application/json is what is sent")
         if opening:
-            return await self._initialize(message)
+            return await self._initialize(message, given)
         if SESSION not in headers:
             return _refused(400, "Missing Mcp-Session-Id; begin with initialize")
         hosted = self._stream(headers)
-        if hosted is None:
+        if hosted is None or (given is not None and hosted is not given):
             return _refused(404, "Session not found; begin again with initialize")
         if headers.get(VERSION, REVISIONS[-1]) not in REVISIONS:
             accepted = ", ".join(REVISIONS)
@@ -124,21 +129,17 @@ class Mcp:
             return _json(request, 400)
         return _json(await self._answer(hosted, request))
 
-    async def _initialize(self, message: dict[str, Any]) -> Response:
+    async def _initialize(self, message: dict[str, Any], given: Hosted | None) -> Response:
         request = jsonrpc.read(message)
         if isinstance(request, dict):
             return _json(request, 400)
         try:
-            hosted = await self._open()
+            hosted = given or await self._begin()
         except Refused as exc:
             return _json(failure(request.id, jsonrpc.SERVER_ERROR, str(exc)), 503)
-        # An agent cannot reset: the episode is there when it comes.
-        begun = await self._ask(hosted, {"type": "reset", "data": {}})
-        if begun["type"] == "error":
-            self._hosts.lose(hosted)
-            return _json(failure(request.id, jsonrpc.INTERNAL_ERROR, begun["data"]["message"]))
         id = str(uuid.uuid4())
-        self._streams[id] = hosted
+        self._streams = {key: it for key, it in self._streams.items() if not it[0].over}
+        self._streams[id] = hosted, given is None
         wanted = request.params.get("protocolVersion")
         result = {
             "protocolVersion": wanted if wanted in REVISIONS else REVISIONS[-1],
@@ -162,15 +163,24 @@ class Mcp:
         return failure(request.id, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {request.method}")
 
     def _stream(self, headers: Mapping[str, str]) -> Hosted | None:
-        hosted = self._streams.get(headers[SESSION])
+        hosted, _ = self._streams.get(headers[SESSION], (None, False))
         if hosted is not None and self._hosts.get(hosted.id) is None:  # it was idle, or its environment has died
-            del self._streams[headers[SESSION]]
             return None
         return hosted
 
     # Sessions
 
-    async def _open(self) -> Hosted:
+    async def _begin(self) -> Hosted:
+        """A session whose episode has begun, for an agent cannot reset. Raises `Refused`."""
+        hosted = await self.open()
+        begun = await self.ask(hosted, {"type": "reset", "data": {}})
+        if begun["type"] == "error":
+            self._hosts.lose(hosted)
+            raise Refused(begun["data"])
+        return hosted
+
+    async def open(self) -> Hosted:
+        """A session whose environment is built. Raises `Refused`."""
         hosted = self._hosts.create()
         refusal = await asyncio.wrap_future(hosted.opened)
         if refusal is not None:
@@ -178,12 +188,13 @@ class Mcp:
         return hosted
 
     async def _rpc(self, hosted: Hosted, request: dict[str, Any]) -> dict[str, Any]:
-        frame = await self._ask(hosted, {"type": "mcp", "data": request})
+        frame = await self.ask(hosted, {"type": "mcp", "data": request})
         if frame["type"] == "mcp":
             return dict(frame["data"])
         return failure(request["id"], jsonrpc.INTERNAL_ERROR, frame["data"]["message"])
 
-    async def _ask(self, hosted: Hosted, frame: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, hosted: Hosted, frame: dict[str, Any]) -> dict[str, Any]:
+        """The reply to a frame; an error frame where there is none in time, which ends the session."""
         try:
             reply = await asyncio.wait_for(asyncio.wrap_future(hosted.ask(CODEC.encode(frame))), self._timeout)
         except TimeoutError:

@@ -14,7 +14,7 @@ from interop.server.connection import run_connection
 from interop.server.hosted import CODEC, Engine, Expose, OpenEngine
 from interop.server.loop import Loop
 from interop.server.serving import Serving
-from interop.server.session import Session
+from interop.server.session import Record, Session
 from interop.server.settings import Settings
 from interop.server.stateless import Reply, call
 from interop.server.supervisor import Supervisor
@@ -90,7 +90,9 @@ class ThreadRunner:
         return call(self._source, operation, arguments)
 
     def engine(self, id: str) -> Engine:
-        return Session(self._source, CODEC, id)
+        session = Session(self._source, CODEC, id)
+        session.record = Record()
+        return session
 
     def connect(
         self, sock: socket.socket, handshake: bytes, full: tuple[int, int] | None, release: Callable[[], None]

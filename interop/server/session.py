@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic
@@ -29,6 +30,8 @@ class Session:
         self._native = codec.native
         self._environment: Environment | None = None
         self._last: StepResult | None = None
+        self.record: Record | None = None
+        """Where the episode is written down, if its orchestrator wants to know it afterwards."""
         self.exposed = False
         """Whether its client has asked for its id, so that requests by HTTP may come for it too."""
 
@@ -51,6 +54,10 @@ class Session:
     def any_thread(self) -> bool:
         """Whether the environment may be called from any thread."""
         return self._environment is not None and self._environment.any_thread
+
+    def result(self) -> dict[str, Any]:
+        """The episode so far."""
+        return (self.record or Record()).summary()
 
     def close(self) -> None:
         """Release the environment."""
@@ -81,10 +88,16 @@ class Session:
         match request.kind:
             case "step":
                 action = request.data if self._native else environment.native_action(request.data)
-                return self._result(environment, environment.step(action))
+                result = environment.step(action)
+                if self.record is not None:
+                    self.record.step(result)
+                return self._result(environment, result)
             case "reset":
                 options = request.data if self._native else environment.native_options(request.data)
-                return self._result(environment, environment.reset(**options))
+                result = environment.reset(**options)
+                if self.record is not None:
+                    self.record = Record()
+                return self._result(environment, result)
             case "state":
                 state: Any = environment.state()
                 if not self._native:
@@ -101,6 +114,8 @@ class Session:
         if self._last is not None and self._last.done:
             raise ToolError("the episode is over")
         self._last = self._step(action)
+        if self.record is not None:
+            self.record.step(self._last)
         return self._shown(self._last)
 
     def look(self, action: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,6 +149,30 @@ class Session:
             return self.protocol.result(result if self._native else environment.plain(result))
         except CannotCarry as exc:
             raise RuntimeError(f"The environment advanced, but its answer is lost: {exc}") from exc
+
+
+@dataclass(slots=True)
+class Record:
+    """One episode as its orchestrator sees it.
+
+    Attributes:
+        rewards: Of each step, in order; null for none.
+        done: Whether the episode has ended.
+    """
+
+    rewards: list[Any] = field(default_factory=list)
+    done: bool = False
+
+    def step(self, result: StepResult) -> None:
+        """Add a step."""
+        self.rewards.append(result.reward)
+        self.done = bool(result.done)
+
+    def summary(self) -> dict[str, Any]:
+        """`steps`, `rewards`, their sum as `return`, and `done`."""
+        rewards = [reward if reward is None else float(reward) for reward in self.rewards]
+        total = sum((reward for reward in rewards if reward is not None), 0.0)
+        return {"steps": len(rewards), "rewards": rewards, "return": total, "done": self.done}
 
 
 class SessionTools:

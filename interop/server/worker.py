@@ -18,7 +18,7 @@ from interop.errors import SourceError
 from interop.server.connection import run_connection
 from interop.server.hosted import CODEC
 from interop.server.serving import Serving
-from interop.server.session import Session
+from interop.server.session import Record, Session
 from interop.server.settings import Settings
 from interop.server.stateless import call
 from interop.server.supervisor import Supervisor
@@ -41,11 +41,16 @@ def main() -> None:
             job, *arguments = pipe.recv()
             if job == "open":
                 hosted = Session(source, CODEC, *arguments)
+                hosted.record = Record()
                 pipe.send(hosted.open())
                 continue
             if job == "frame":
                 assert hosted is not None
                 pipe.send(hosted.handle(arguments[0], text=arguments[1]))
+                continue
+            if job == "result":
+                assert hosted is not None
+                pipe.send(hosted.result())
                 continue
             if job == "close":
                 assert hosted is not None

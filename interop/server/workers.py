@@ -174,6 +174,12 @@ class _WorkerSession:
         assert reply is None or isinstance(reply, bytes)
         return reply
 
+    def result(self) -> dict[str, Any]:
+        assert self._worker is not None
+        result = self._worker.ask(("result",), self._runner._settings.step_timeout)
+        assert isinstance(result, dict)
+        return result
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:

@@ -161,14 +161,22 @@ def _exit_takes_along(self: Healthy, session: Session, payload: bytes, text: boo
 def _resume(self: Healthy) -> Counter:
     """A new session gets the environment of one that has ended."""
     ended: list[Any] = self.said
-    left = next((env for env in ended if env.state["episode_id"] == "conformance-ended"), None)
+    deadline = time.monotonic() + 0.5
+    while any(_is_ended(it.env) for it in self.sessions.values()) and not ended and time.monotonic() < deadline:
+        time.sleep(0.01)  # its client has gone already, and its thread has not come to `leave` yet
+    left = next((env for env in ended if _is_ended(env)), None)
     if left is not None:
         ended.remove(left)
     return left or Counter()
 
 
+def _is_ended(env: Any) -> bool:
+    return bool(env.state["episode_id"] == "conformance-ended")
+
+
 def _leave_behind(self: Healthy, session: Session) -> None:
-    self.said.append(session.env)
+    if _is_ended(session.env):
+        self.said.append(session.env)
     self.end(session)
 
 

@@ -51,7 +51,7 @@ def apart(probe: Probe) -> None:
         other.ask(STATE, "state")
 
 
-@scenario("sessions.ended")
+@scenario("sessions.ended", alone=True)
 def ended(probe: Probe) -> None:
     """An episode whose session ends, and new connections that come after it."""
     own = None

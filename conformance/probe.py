@@ -156,8 +156,7 @@ class Session(WebSocket):
         super().quiet(seconds)
         while not self._admitted and self._was_refused() and time.monotonic() < deadline:
             number += 1
-            self.reopen(number)
-            time.sleep(min(0.05 * number, 0.5))
+            self._try_again(number)
             super().quiet(seconds)
 
     def ask(self, message: Any, label: str, *, timeout: float | None = None, fragments: int = 1) -> Any:
@@ -169,8 +168,11 @@ class Session(WebSocket):
                 self._admitted = True
                 return reply
             number += 1
-            self.reopen(number)
-            time.sleep(min(0.05 * number, 0.5))
+            self._try_again(number)
+
+    def _try_again(self, number: int) -> None:
+        self.reopen(number)
+        time.sleep(min(0.05 * number, 0.5))
 
     def _was_refused(self) -> bool:
         _, first = next(self.socket.received(), (0, None))

@@ -191,9 +191,14 @@ class Connection:
             self._send_bytes(rest)
 
     @property
-    def waits(self) -> bool:
-        """Whether a message has been read that `receive` has not returned yet, or a part of one."""
-        return bool(self._messages or self._parts or self.protocol.reader.buffer)
+    def queued(self) -> bool:
+        """Whether a message has been read that `receive` has not returned yet."""
+        return bool(self._messages)
+
+    @property
+    def in_between(self) -> bool:
+        """Whether all that was read has been returned, so that somebody else can go on with the socket."""
+        return not (self._messages or self._parts or self.protocol.reader.buffer)
 
     def resume(self, backlog: bytes) -> None:
         """Take over from another process, which has read this after the handshake."""

@@ -10,21 +10,20 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from gymnasium import Space
 from gymnasium import spaces as S
 
 
-def contains(space: Space[Any], value: Any) -> bool:
+def contains(space: Any, value: Any) -> bool:
     """Whether the space contains the value. The space is read anew each time: an environment may change its own."""
     kind = type(space)
     if kind is S.Discrete:
         return _discrete(space, value)
     if type(value) is np.ndarray and value.dtype == space.dtype:
         if kind is S.Box:
-            return _between(value, space, space.low, space.high)  # type: ignore[attr-defined]
+            return _between(value, space, space.low, space.high)
         if kind is S.MultiDiscrete:
-            return _between(value, space, space.start, space.start + (space.nvec - 1))  # type: ignore[attr-defined]
-    return space.contains(value)
+            return _between(value, space, space.start, space.start + (space.nvec - 1))
+    return bool(space.contains(value))
 
 
 def _discrete(space: Any, value: Any) -> bool:
@@ -42,5 +41,5 @@ def _largest(dtype: np.dtype[Any]) -> int:
     return int(np.iinfo(dtype).max)
 
 
-def _between(value: Any, space: Space[Any], low: Any, high: Any) -> bool:
+def _between(value: Any, space: Any, low: Any, high: Any) -> bool:
     return value.shape == space.shape and bool(((low <= value) & (value <= high)).all())

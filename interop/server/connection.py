@@ -59,15 +59,14 @@ def run_connection(
         shared: Takes sessions whose environment any thread may call.
         expose: Takes a session that its client wants to use by HTTP too.
     """
+    greeting = None
     try:
         greeting = greet(sock, handshake, settings, answer=not greeted)
-    except BaseException:
-        abort(sock)
-        release()
-        raise
+    finally:
+        if greeting is None:
+            abort(sock)
+            release()
     if greeting is None:
-        abort(sock)
-        release()
         return
     connection, request = greeting
     connection.resume(backlog)

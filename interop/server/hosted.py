@@ -207,7 +207,11 @@ class Hosts:
         hosted = Hosted(id, self._engine(id), self.settings, self._forget)
         with self._lock:
             self._hosted[id] = hosted, release
-        self._start(hosted.run)
+        try:
+            self._start(hosted.run)
+        except RuntimeError:  # no thread can be started
+            self._forget(hosted)
+            raise
         return hosted
 
     def get(self, id: Any) -> Hosted | None:

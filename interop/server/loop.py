@@ -54,7 +54,7 @@ class Loop:
 
     def take(self, serving: Serving) -> bool:
         """Serve a session from now on; False if it is alone, slow or has something to do."""
-        if self._sessions() < SESSIONS or serving.slowness or serving.connection.waits:
+        if self._sessions() < SESSIONS or serving.slowness or serving.connection.queued:
             return False
         fd = serving.connection.sock.fileno()
         with self._lock:
@@ -140,7 +140,7 @@ class Loop:
                 self._leave(fd, serving.finish)
             elif serving.slowness > TOO_SLOW or serving.session.exposed:
                 self._leave(fd, serving.run, self)
-            elif connection.waits:
+            elif connection.queued:
                 self._again.add(fd)
             elif self._again:
                 self._again.discard(fd)
@@ -156,14 +156,17 @@ class Loop:
         serving.run(self)
 
     def _leave(self, fd: int, target: Callable[..., None], *args: Any) -> None:
-        """Let a session go on in a thread of its own."""
-        self._forget(fd)
-        self._start(target, *args)
+        """Let a session go on in a thread of its own; where none can be started, that is its end, not that of all."""
+        serving = self._forget(fd)
+        try:
+            self._start(target, *args)
+        except RuntimeError as exc:
+            serving.finish(exc)
 
-    def _forget(self, fd: int) -> None:
-        del self._servings[fd]
+    def _forget(self, fd: int) -> Serving:
         self._again.discard(fd)
         self._epoll.unregister(fd)
+        return self._servings.pop(fd)
 
     def _watch(self) -> None:
         """Give the others a new thread when one answer takes long."""

@@ -21,6 +21,8 @@ from interop.server.settings import Settings
 
 REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 SESSION, VERSION = "mcp-session-id", "mcp-protocol-version"
+OPEN_TIMEOUT = 120.0
+"""Seconds for building an environment, however short a step has to be: a worker may have to start first."""
 _ACCEPTED = ("*/*", "application/*", "application/json", "text/event-stream")
 
 
@@ -76,7 +78,9 @@ class Mcp:
                 return await self._in_session(request)
             case "tools/list" | "tools/call":
                 status, body = await self._calls.call("mcp", {"request": request.model_dump()})
-                return (status, body)
+                if status != 200:
+                    return failure(request.id, jsonrpc.INTERNAL_ERROR, "The environment cannot be built, or has failed")
+                return json.loads(body)
         return failure(request.id, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {request.method}")
 
     async def _create(self, request: JsonRpcRequest) -> dict[str, Any]:
@@ -182,7 +186,11 @@ class Mcp:
     async def open(self) -> Hosted:
         """A session whose environment is built. Raises `Refused`."""
         hosted = self._hosts.create()
-        refusal = await asyncio.wrap_future(hosted.opened)
+        try:
+            refusal = await asyncio.wait_for(asyncio.wrap_future(hosted.opened), max(self._timeout, OPEN_TIMEOUT))
+        except TimeoutError:
+            self._hosts.lose(hosted)
+            raise Refused({"message": "the environment is not built in time"}) from None
         if refusal is not None:
             raise Refused(json.loads(refusal)["data"])
         return hosted
@@ -224,7 +232,4 @@ def _refused(status: int, message: str) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    if isinstance(value, tuple):
-        status, body = value
-        return Response(body, status, media_type="application/json" if status == 200 else "text/plain")
     return Response(to_json(value, inf_nan_mode="null"), status, media_type="application/json")

@@ -113,8 +113,8 @@ class Server:
 
     def _stop_sessions(self) -> None:
         self._hosts.stop()
+        self._threads.join(time.monotonic() + CLOSE_TIMEOUT)  # before the processes of environments are ended
         self._runner.stop()
-        self._threads.join(time.monotonic() + CLOSE_TIMEOUT)
 
     def _accept(self, sock: socket.socket, handshake: bytes) -> None:
         hosted = self._hosts.get(wanted_session(handshake))

@@ -57,7 +57,7 @@ class Serving:
         exposing = False
         try:
             while watched.work(False):
-                exposing = self._expose is not None and self.session.exposed and not connection.waits
+                exposing = self._expose is not None and self.session.exposed and connection.in_between
                 if exposing:
                     break
                 if shared is not None and shared.take(self):

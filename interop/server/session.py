@@ -17,7 +17,9 @@ from interop.protocol import jsonrpc
 from interop.protocol.codecs import Codec
 from interop.protocol.frames import ErrorCode, FrameError, Request, error, invalid
 from interop.protocol.session import ServerSession
-from interop.server.tools import ToolError, Tools, tools_of
+from interop.server.tools import Toolbox, ToolError, tools_of
+
+LOST = "The environment advanced, but its answer is lost: {}"
 
 
 class Session:
@@ -116,7 +118,10 @@ class Session:
         self._last = self._step(action)
         if self.record is not None:
             self.record.step(self._last)
-        return self._shown(self._last)
+        try:
+            return self._shown(self._last)
+        except CannotCarry as exc:
+            raise ToolError(LOST.format(exc)) from exc
 
     def look(self, action: Mapping[str, Any]) -> Mapping[str, Any]:
         """Make a step that is none of the episode's, such as a list of tools."""
@@ -138,7 +143,7 @@ class Session:
         hidden = ("metadata", "reward", "done", "types")
         return {key: value for key, value in json.loads(text).items() if key not in hidden}
 
-    def tools(self) -> Tools:
+    def tools(self) -> Toolbox:
         """The tools of the environment."""
         assert self._source is not None
         return tools_of(self._source.describe(), self.act, self.look, self.observation)
@@ -148,7 +153,7 @@ class Session:
         try:
             return self.protocol.result(result if self._native else environment.plain(result))
         except CannotCarry as exc:
-            raise RuntimeError(f"The environment advanced, but its answer is lost: {exc}") from exc
+            raise RuntimeError(LOST.format(exc)) from exc
 
 
 @dataclass(slots=True)
@@ -170,9 +175,17 @@ class Record:
 
     def summary(self) -> dict[str, Any]:
         """`steps`, `rewards`, their sum as `return`, and `done`."""
-        rewards = [reward if reward is None else float(reward) for reward in self.rewards]
-        total = sum((reward for reward in rewards if reward is not None), 0.0)
+        rewards = [_plain(reward) for reward in self.rewards]
+        total = sum((reward for reward in rewards if isinstance(reward, float)), 0.0)
         return {"steps": len(rewards), "rewards": rewards, "return": total, "done": self.done}
+
+
+def _plain(reward: Any) -> Any:
+    """A reward as a number, None, or, where an environment gives something else, its text."""
+    try:
+        return None if reward is None else float(reward)
+    except (TypeError, ValueError):
+        return str(reward)
 
 
 class SessionTools:

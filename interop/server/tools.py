@@ -12,14 +12,10 @@ Step = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class ToolError(Exception):
-    """A call that fails; the text goes to the agent. `kind` is an `error_type` of section 10.5."""
-
-    def __init__(self, message: str, kind: str = "execution_error") -> None:
-        super().__init__(message)
-        self.kind = kind
+    """A call that fails; the text goes to the agent."""
 
 
-class Tools(Protocol):
+class Toolbox(Protocol):
     """What a session offers to an agent."""
 
     def list(self) -> list[dict[str, Any]]:
@@ -29,7 +25,7 @@ class Tools(Protocol):
         """The result of a call, as JSON. Raises `ToolError`, or what the environment raises."""
 
 
-def tools_of(description: Description, step: Step, look: Step, last: Callable[[], Mapping[str, Any] | None]) -> Tools:
+def tools_of(description: Description, step: Step, look: Step, last: Callable[[], Mapping[str, Any] | None]) -> Toolbox:
     """The tools of an environment.
 
     Args:
@@ -65,8 +61,7 @@ class _OwnTools:
         observation = self._step({"type": "call_tool", "tool_name": name, "arguments": dict(arguments)})
         error = observation.get("error")
         if error:
-            message, kind = (error.get("message"), error.get("error_type")) if isinstance(error, dict) else (error, "")
-            raise ToolError(str(message), str(kind or "execution_error"))
+            raise ToolError(str(error.get("message") if isinstance(error, dict) else error))
         return observation.get("result")
 
 
@@ -94,9 +89,9 @@ class _ActionTools:
         if name == "act":
             return self._step(arguments)
         if name != "observe":
-            raise ToolError(f"Unknown tool: {name!r}", "tool_not_found")
+            raise ToolError(f"Unknown tool: {name!r}")
         if arguments:
-            raise ToolError(f"observe takes no arguments, not {', '.join(map(str, arguments))}", "invalid_args")
+            raise ToolError(f"observe takes no arguments, not {', '.join(map(str, arguments))}")
         observation = self._last()
         if observation is None:
             raise ToolError("there is no observation: the episode has not begun")

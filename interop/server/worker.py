@@ -36,37 +36,38 @@ def main() -> None:
         sys.path[:] = path
         source = _load(pickled)
         pipe.send(source if isinstance(source, SourceError) else "ready")
-        hosted: Session | None = None
         while not isinstance(source, SourceError):
             job, *arguments = pipe.recv()
-            if job == "open":
-                hosted = Session(source, CODEC, *arguments)
-                hosted.record = Record()
-                pipe.send(hosted.open())
-                continue
-            if job == "frame":
-                assert hosted is not None
-                pipe.send(hosted.handle(arguments[0], text=arguments[1]))
-                continue
-            if job == "result":
-                assert hosted is not None
-                pipe.send(hosted.result())
-                continue
-            if job == "close":
-                assert hosted is not None
-                hosted.close()
-                pipe.send(None)
-                break
             if job == "session":
                 sock = socket.socket(fileno=reduction.recv_handle(pipe))
                 sock.set_inheritable(False)
-                hosted = _run_session(pipe, sock, source, settings, *arguments)
-                if hosted is None:
-                    break
-                continue
+                exposed = _run_session(pipe, sock, source, settings, *arguments)
+                if exposed is not None:
+                    _host(pipe, exposed)
+                break
+            if job == "host":
+                hosted = Session(source, CODEC, *arguments)
+                hosted.record = Record()
+                pipe.send(hosted.open())
+                _host(pipe, hosted)
+                break
             pipe.send(_describe(source) if job == "describe" else call(source, *arguments))
     except (EOFError, OSError):
         pass  # the server is gone
+
+
+def _host(pipe: Pipe, session: Session) -> None:
+    """Answer the requests for a session without a connection of its own, to its end."""
+    while True:
+        match pipe.recv():
+            case "frame", payload, text:
+                pipe.send(session.handle(payload, text=text))
+            case ("result",):
+                pipe.send(session.result())
+            case ("close",):
+                session.close()
+                pipe.send(None)
+                return
 
 
 def _load(pickled: bytes) -> Source | SourceError:

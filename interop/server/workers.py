@@ -162,15 +162,13 @@ class _WorkerSession:
     def open(self) -> bytes | None:
         self._worker = self._runner._take()
         self._runner._prepare_spare()
-        refusal = self._worker.ask(("open", self._id), START_TIMEOUT)
+        refusal = self._worker.ask(("host", self._id), START_TIMEOUT)
         assert refusal is None or isinstance(refusal, bytes)
         return refusal
 
     def handle(self, payload: bytes, *, text: bool) -> bytes | None:
         assert self._worker is not None
         reply = self._worker.ask(("frame", payload, text), self._runner._settings.step_timeout)
-        if isinstance(reply, BaseException):
-            raise reply
         assert reply is None or isinstance(reply, bytes)
         return reply
 

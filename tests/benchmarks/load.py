@@ -13,6 +13,7 @@ import statistics
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import cycle
@@ -40,14 +41,14 @@ class Player(Protocol):
         """Take its reply; returns how many steps that was, none for a reset."""
 
 
-class Timed:
+class Timed(ABC):
     """A burst that also notes how long each step takes, in seconds."""
 
     def __init__(self) -> None:
         self.latencies: list[float] = []
 
-    def __call__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self) -> int: ...
 
 
 def actions() -> Iterator[int]:

@@ -98,6 +98,24 @@ def test_a_harness_stays_in_its_session() -> None:
         assert agent.post("openenv/session/create", {}).status_code == 400
 
 
+def test_a_reward_that_is_no_number_ends_nothing() -> None:
+    """What an environment gives for a reward is told as it is, and the session lives."""
+
+    class Words(Misbehaving):
+        def step(self, action: Any, /, **options: Any) -> Any:
+            given = super().step(action, **options)
+            given.reward = ["well done", None, True, float("inf")][self.count - 1]
+            return given
+
+    with interop.serve(source(Words)) as server:
+        handle = begin(server)
+        agent = Agent(handle["mcp_url"], handle["token"])
+        for _ in range(4):
+            assert not agent.call("act")[0]
+        assert result(server, handle)["rewards"] == ["well done", None, 1.0, "Infinity"]
+        assert result(server, handle)["return"] == "Infinity"
+
+
 def test_a_reset_that_is_refused_leaves_nothing() -> None:
     """Wrong arguments of the reset are told, and the place is free."""
     with interop.serve("gym:CartPole-v1") as server:

@@ -131,6 +131,48 @@ def test_messages_that_were_read_ahead_are_answered(sessions: list[interop.Sessi
     assert slow.receive()["observation"]["count"] == 3
 
 
+def test_a_part_of_a_message_is_waited_for(sessions: list[interop.Session]) -> None:
+    """A message whose rest has not come keeps nobody busy, and is answered when it has."""
+    eager, *others = sessions
+    codec = eager._session.codec
+    frame = eager._connection._frame(codec.encode({"type": "state"}), 0x82)
+    eager._connection.sock.sendall(frame + frame[:5])
+    eager._connection.receive()
+    looked = 0
+    ready = loop.Loop._ready
+
+    def counted(self: loop.Loop) -> list[int]:
+        nonlocal looked
+        looked += 1
+        return ready(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Loop, "_ready", counted)
+        step(others)
+        time.sleep(0.2)
+        step(others)
+    assert looked < 20
+    eager._connection.sock.sendall(frame[5:])
+    payload, text = eager._connection.receive()
+    assert codec.decode(payload, text=text)["data"]["step_count"] == 2
+
+
+def test_a_session_for_which_no_thread_can_be_started_ends_alone(
+    sessions: list[interop.Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a session cannot leave the shared thread, it is told, and the others go on."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    slow, *others = sessions
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(interop.SessionLost, match="can't start new thread"):
+            step([slow] * 5, do="sleep", seconds=0.003)
+    assert len(set(step(others))) == 1
+
+
 def test_a_client_that_does_not_read_holds_up_nobody(sessions: list[interop.Session]) -> None:
     """A reply that finds no room in the client's socket waits in a thread of its own, and comes whole."""
     greedy, *others = sessions

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -256,20 +258,21 @@ def test_idle_sessions_end(isolation: str) -> None:
         assert rpc(server, "tools/list", session_id=id)["error"]["code"] == -32602
 
 
-def test_a_server_that_stops_ends_sessions(isolation: str) -> None:
+def test_a_server_that_stops_ends_sessions(isolation: str, tmp_path: Path) -> None:
     """Sessions without a connection do not keep a server from ending, and their environments are closed."""
-    closed: list[int] = []  # in this process
 
     class Noted(Misbehaving):
         def close(self) -> None:
-            closed.append(1)
+            super().close()
+            (tmp_path / str(uuid.uuid4())).touch()
 
-    with interop.serve(source(Noted if isolation == "thread" else Misbehaving), isolation=isolation) as server:
+    with interop.serve(source(Noted), isolation=isolation) as server:
         Agent(server.url)
         create(server)
+        before = len(list(tmp_path.iterdir()))  # of environments that were only described
         began = time.monotonic()
     assert time.monotonic() - began < 6
-    assert len(closed) == (2 if isolation == "thread" else 0)
+    assert len(list(tmp_path.iterdir())) == before + 2
 
 
 # One session, two doors
@@ -386,6 +389,16 @@ def test_calls_without_a_session_have_an_environment_each(isolation: str) -> Non
             assert rpc(server, "tools/call", name="act", arguments={})["result"]["data"] == {"count": 1}
         assert rpc(server, "tools/call", name="observe")["error"]["code"] == -32603
         assert server.active_sessions == 0
+        assert rpc(server, "tools/call", name="act", arguments={"do": "exit"})["error"]["code"] == -32603
+
+
+def test_an_answer_that_cannot_be_carried_is_told() -> None:
+    """The agent learns that its action was done though what came of it cannot be shown."""
+    with interop.serve(source()) as server:
+        agent = Agent(server.url)
+        failed, text = agent.call("act", do="unsendable")
+        assert failed
+        assert agent.call("act") == (False, '{"count":2}'), text
 
 
 def test_many_sessions_at_once_leave_nothing_behind() -> None:

@@ -29,9 +29,9 @@ from interop import _sockets
 TEXT, BINARY = 0x81, 0x82
 """First byte of a frame that is a whole message."""
 SMALL_READ, LARGE_READ = _sockets.READ, 1 << 20
-LOOK = 200e-6
+LOOK = 400e-6
 """Seconds for which a reader looks for a message before it sleeps."""
-LATE = 400e-6
+LATE = 700e-6
 """Seconds after which a message was not worth looking for; the time to wake up is in it."""
 RETRY = 16
 """Past messages that came late, a reader looks at every so many: two that wake each other up are always late."""

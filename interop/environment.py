@@ -87,6 +87,12 @@ class Environment(ABC):
         """The native arguments of a reset frame's plain JSON `data`. Raises `InvalidAction`."""
         return data
 
+    # What agents see of it (`docs/mcp.md`), beside the plain JSON.
+
+    def images(self, result: StepResult) -> Mapping[str, bytes]:
+        """PNG images of a result, by name; one named as a field of the observation is shown in its place."""
+        return {}
+
     # Vector messages (negotiated, `docs/protocol.md`), where a wrap offers them.
 
     def vector(self, request: Mapping[str, Any]) -> Mapping[str, Any]:

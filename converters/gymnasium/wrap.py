@@ -17,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from converters.gymnasium.contains import contains
 from converters.gymnasium.describe import describe
+from converters.gymnasium.pictures import pictures
 from converters.gymnasium.values import ValueCodec, decode_free, encode_free
 from converters.gymnasium.vector_wrap import VectorHost
 from interop.environment import Description, Environment, RawJSON, Source, StepResult
@@ -211,6 +212,9 @@ class GymnasiumEnvironment(Environment):
             return {key: decode_free(value, f"/{key}", types) for key, value in data.items() if key != "types"}
         except ValueError as exc:
             raise _invalid("types", "value_error", str(exc), types) from None
+
+    def images(self, result: StepResult) -> Mapping[str, bytes]:
+        return pictures(self._env, result.observation["obs"])
 
     def _render_with(self, mode: Any) -> None:
         if mode is None or mode == self._mode:

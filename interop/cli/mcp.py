@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json as jsonlib
 import re
-from collections.abc import Iterator
+import signal
+import sys
 from typing import Annotated, Any
 
 import httpx
 import typer
 
+from interop.bridge import HEADERS, Bridge, messages
 from interop.cli import output
 from interop.cli.errors import Code, CommandError
 from interop.cli.options import Json, Token, Traceback, command_app
@@ -31,6 +33,9 @@ def mcp(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What agents call it.", show_default="the environment's")
     ] = None,
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Be an MCP server on stdin and stdout, in front of any OpenEnv server.")
+    ] = False,
     token: Token = None,
     json: Json = False,
     traceback: Traceback = False,
@@ -40,13 +45,20 @@ def mcp(
     A session is opened, its tools are listed, and it is closed again; what is printed was tried, but for the agents.
     Exits with 1 where the server does not speak MCP, with 2 where nothing listens.
 
+    --stdio is for agents that start their MCP servers themselves, and for OpenEnv servers without MCP of their own,
+    whoever made them: what the agent calls becomes steps of one episode at their /ws. It ends with its stdin.
+
     Examples:
 
     \b
       interop mcp http://127.0.0.1:8000
       interop mcp http://127.0.0.1:8000 --name cartpole
       interop mcp http://127.0.0.1:8000 --json | jq .tools
+      claude mcp add cartpole -- interop mcp http://127.0.0.1:8000 --stdio
     """
+    if stdio:
+        _bridge(url, token)
+        return
     address = f"{http_url(url)}/mcp"
     server, tools = _attach(address, token)
     name = name or re.sub(r"[^a-z0-9_-]+", "-", server.lower()).strip("-") or "environment"
@@ -61,9 +73,21 @@ def mcp(
         output.write(f"\n{agent}\n" + "\n".join(f"  {line}" for line in text.splitlines()))
 
 
+def _bridge(url: str, token: str | None) -> None:
+    http_url(url)  # a wrong one is told now, not to the agent
+
+    def write(line: bytes) -> None:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the session is closed on the way
+    with contextlib.suppress(BrokenPipeError):
+        Bridge(url, token, write).run(sys.stdin.buffer)
+
+
 def _attach(address: str, token: str | None) -> tuple[str, list[str]]:
     """The name that a server gives itself, and the names of its tools. Raises `CommandError`."""
-    headers = {"Accept": "application/json, text/event-stream"}
+    headers = dict(HEADERS)
     if token:
         headers["Authorization"] = f"Bearer {token}"
     with httpx.Client(headers=headers, timeout=_TIMEOUT, trust_env=False) as http:
@@ -87,24 +111,14 @@ def _ask(
         response = http.post(address, json=request)
     except httpx.HTTPError as exc:
         raise CommandError(f"no server answers at {address}: {exc}") from exc
-    result = next((it["result"] for it in _messages(response) if isinstance(it, dict) and "result" in it), None)
+    result = next((it["result"] for it in messages(response) if isinstance(it, dict) and "result" in it), None)
     if not isinstance(result, dict):
         if response.status_code == 401:
             raise CommandError(f"{address} needs a token: give --token or INTEROP_TOKEN")
         why = f"{method} is answered {response.status_code}: {response.text[:200]}"
-        raise CommandError(f"{address} does not speak MCP Streamable HTTP: {why}", Code.FINDINGS)
+        way_out = "; interop mcp URL --stdio bridges to it" if method == "initialize" else ""
+        raise CommandError(f"{address} does not speak MCP Streamable HTTP: {why}{way_out}", Code.FINDINGS)
     return response, result
-
-
-def _messages(response: httpx.Response) -> Iterator[Any]:
-    """The JSON of a response: its body, or the data of each event of a stream."""
-    texts = [response.text]
-    if response.headers.get("Content-Type", "").startswith("text/event-stream"):
-        events = re.split(r"\r?\n\r?\n", response.text)
-        texts = ["\n".join(it[5:] for it in event.splitlines() if it.startswith("data:")) for event in events]
-    for text in texts:
-        with contextlib.suppress(ValueError):
-            yield jsonlib.loads(text)
 
 
 def _lines(name: str, address: str, token: bool) -> dict[str, str]:
@@ -120,5 +134,8 @@ def _lines(name: str, address: str, token: bool) -> dict[str, str]:
         ),
         "most others, in their mcp.json": jsonlib.dumps(
             {"mcpServers": {name: {"type": "http", "url": address, **headers}}}
+        ),
+        "those that speak stdio alone": jsonlib.dumps(
+            {"mcpServers": {name: {"command": "interop", "args": ["mcp", address.removesuffix("/mcp"), "--stdio"]}}}
         ),
     }

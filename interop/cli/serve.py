@@ -59,6 +59,10 @@ def serve(
     send_timeout: Annotated[
         float, typer.Option(help="How long a reply waits for a client that does not read.", **_SECONDS)
     ] = _DEFAULTS["send_timeout"],
+    # Agents
+    show_rewards: Annotated[
+        bool, typer.Option("--show-rewards", help="Agents (/mcp) see the reward and the end of their steps.")
+    ] = _DEFAULTS["show_rewards"],
     # Transport
     compression: Annotated[bool, typer.Option("--compression", help="Accept permessage-deflate.")] = _DEFAULTS[
         "compression"
@@ -99,6 +103,7 @@ def serve(
         "ping_interval": ping_interval,
         "ping_timeout": ping_timeout,
         "send_timeout": send_timeout,
+        "show_rewards": show_rewards,
         "compression": compression,
         "origins": tuple(allow_origin or ()),
         "token": token,

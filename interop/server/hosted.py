@@ -6,15 +6,17 @@ A thread of its own runs each, one request after the other, whatever door it cam
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from interop._sockets import FOREVER
-from interop.protocol.codecs import JsonCodec
+from interop.protocol.codecs import Codec, JsonCodec
 from interop.protocol.frames import ErrorCode, FrameError, error, parse
 from interop.protocol.session import ServerSession
 from interop.server.settings import Settings
@@ -23,6 +25,10 @@ from interop.websocket import Closed, Connection
 
 LAST_WORDS = 3.0
 """Seconds for telling a client that its session has ended."""
+OPEN_TIMEOUT = 120.0
+"""Seconds for building an environment, however short a step has to be: a worker may have to start first."""
+LOOK = 0.2
+"""Seconds between two looks at the client of an environment that is being built."""
 CODEC = JsonCodec()
 """All doors of such a session speak JSON."""
 ENDED = "the session has ended"
@@ -77,13 +83,17 @@ class Hosted:
         attached: Whether a WebSocket has it now.
         closing: Whether it ends when that detaches.
         owned: Whether it began as that WebSocket's own: the same, but it is known until then.
+        kept: Whether a WebSocket that is not attached keeps it, however idle it is.
     """
 
-    def __init__(self, id: str, engine: Engine, settings: Settings, ended: Callable[[Hosted], None]) -> None:
+    def __init__(
+        self, id: str, engine: Engine, settings: Settings, ended: Callable[[Hosted], None], *, kept: bool = False
+    ) -> None:
         self.id = id
         self.attached = False
         self.closing = False
         self.owned = False
+        self.kept = kept
         self.opened: Future[bytes | None] = Future()
         """Done when the environment is built: the message that refuses the session, or None."""
         self._engine = engine
@@ -92,8 +102,8 @@ class Hosted:
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._over = False
         self._why = ENDED
-        self.tell: Callable[[str], None] | None = None
-        """Tells an attached client that waits for nothing why the session has ended."""
+        self.tell: set[Callable[[str], None]] = set()
+        """Each tells a WebSocket's client that waits for nothing why the session has ended."""
         self._lock = threading.Lock()
 
     def ask(self, payload: bytes, *, text: bool = True) -> Future[bytes | None]:
@@ -140,12 +150,14 @@ class Hosted:
             try:
                 job = self._jobs.get(timeout=self._idle_timeout)
             except queue.Empty:
-                if self.attached:  # its connection has an idle timeout of its own
+                if self.attached or self.kept:  # its connection has an idle timeout of its own
                     continue
                 return
             if job is None:
                 return
             work, answer = job
+            if not answer.set_running_or_notify_cancel():
+                continue
             try:
                 reply = work()
             except BaseException as exc:
@@ -165,8 +177,8 @@ class Hosted:
                 break
             if job is not None:
                 _settle(job[1], _lost(self._why))
-        if self.tell is not None:
-            self.tell(self._why)
+        for tell in list(self.tell):
+            tell(self._why)
         with contextlib.suppress(Exception):
             self._engine.close()
 
@@ -196,7 +208,7 @@ class Hosts:
         self._hosted: dict[str, tuple[Hosted, Callable[[], None]]] = {}
         self._lock = threading.Lock()
 
-    def create(self) -> Hosted:
+    def create(self, *, kept: bool = False) -> Hosted:
         """A new session, whose environment is being built. Raises `Refused` for want of a place."""
         full, release = self._admit()
         if full is not None:
@@ -204,7 +216,7 @@ class Hosts:
             data = {"active_sessions": full[0], "max_sessions": full[1]}
             raise Refused({"message": message, "code": str(ErrorCode.CAPACITY_REACHED), **data})
         id = str(uuid.uuid4())
-        hosted = Hosted(id, self._engine(id), self.settings, self._forget)
+        hosted = Hosted(id, self._engine(id), self.settings, self._forget, kept=kept)
         with self._lock:
             self._hosted[id] = hosted, release
         try:
@@ -228,6 +240,12 @@ class Hosts:
         self._forget(hosted)
         hosted.end()
         return True
+
+    def wait(self, reply: Future[bytes | None]) -> bytes:
+        """The reply to a frame of a WebSocket. Raises `TimeoutError`, which has to be the end of the session."""
+        message = reply.result(self.settings.step_timeout + 1)  # the supervisor ends the connection before
+        assert message is not None
+        return message
 
     def attach(self, hosted: Hosted) -> bool:
         """Give a session to a WebSocket; False if another has it."""
@@ -295,8 +313,33 @@ class Hosts:
 
 def serve_attached(connection: Connection, hosts: Hosts, hosted: Hosted) -> None:
     """Serve the WebSocket of an attached session until it ends; the session stays, unless it was to end with it."""
-    supervisor, settings = hosts.supervisor, hosts.settings
-    watched = Watched(connection, ServerSession(CODEC), lambda: None)
+
+    def answer(payload: bytes, text: bool) -> bytes | None:
+        return None if _is_close(payload, text) else hosts.wait(hosted.ask(payload, text=text))
+
+    serve(connection, hosts, hosted, CODEC, answer, hosts.detach)
+
+
+def serve(
+    connection: Connection,
+    hosts: Hosts,
+    hosted: Hosted,
+    codec: Codec,
+    answer: Callable[[bytes, bool], bytes | None],
+    leave: Callable[[Hosted], object],
+) -> None:
+    """Serve one WebSocket of a session until either ends.
+
+    Args:
+        connection: Open; closed on return.
+        hosts: What the session is one of.
+        hosted: The session, whose environment may not be built yet.
+        codec: What the last words are written in.
+        answer: The reply to a message; None ends the connection. Raises `TimeoutError` if there is none in time.
+        leave: Called with the session when the connection ends.
+    """
+    supervisor = hosts.supervisor
+    watched = Watched(connection, ServerSession(codec), lambda: None)
     supervisor.watch(watched)
 
     def tell(why: str) -> None:
@@ -304,15 +347,16 @@ def serve_attached(connection: Connection, hosts: Hosts, hosted: Hosted) -> None
         if not phase[0]:  # else it gets its reply
             watched.end(1000, "", why, phase=phase)
 
-    hosted.tell = tell
+    hosted.tell.add(tell)
     try:
-        while watched.work(False) and not hosted.over:
+        refusal = _opened(watched, hosted, hosts.settings)
+        if refusal is not None:
+            connection.send(codec.encode(json.loads(refusal)), text=True)
+        while refusal is None and watched.work(False) and not hosted.over:
             payload, text = connection.receive()
-            if not watched.work(True) or _is_close(payload, text):
+            reply = answer(payload, text) if watched.work(True) else None
+            if reply is None:
                 break
-            # The supervisor ends a connection whose step takes too long; this ends its session.
-            reply = hosted.ask(payload, text=text).result(settings.step_timeout + 1)
-            assert reply is not None
             connection.send(reply, text=True)
     except TimeoutError:
         hosts.lose(hosted)
@@ -320,12 +364,30 @@ def serve_attached(connection: Connection, hosts: Hosts, hosted: Hosted) -> None
         pass
     finally:
         supervisor.forget(watched)
-        hosted.tell = None
-        hosts.detach(hosted)
+        hosted.tell.discard(tell)
+        leave(hosted)
         with contextlib.suppress(Closed):
             if watched.work(True):
                 connection.close(1000)
         connection.abort()
+
+
+def _opened(watched: Watched, hosted: Hosted, settings: Settings) -> bytes | None:
+    """Wait until the environment is built: the message that refuses the session, or None.
+
+    Raises `Closed` when the client goes, and `TimeoutError`.
+    """
+    seconds = max(settings.step_timeout, OPEN_TIMEOUT)
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return hosted.opened.result(LOOK)
+        if time.monotonic() > deadline:
+            watched.end(1000, "", f"the environment is not built in {seconds:g} s")
+            raise TimeoutError
+        # It begins anew for the supervisor, which would measure it by step_timeout.
+        if not watched.work(True) or not watched.connection.pump():
+            raise watched.connection.closed()
 
 
 def _is_close(payload: bytes, text: bool) -> bool:

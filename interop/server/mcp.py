@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic_core import to_json
 
 from interop.environment import Description
-from interop.protocol import jsonrpc
+from interop.protocol import jsonrpc, mcp
 from interop.protocol.jsonrpc import JsonRpcRequest, failure, success
 from interop.server.calls import Calls
-from interop.server.hosted import CODEC, Hosted, Hosts, Refused
+from interop.server.hosted import CODEC, OPEN_TIMEOUT, Hosted, Hosts, Refused
 from interop.server.settings import Settings
 
-REVISIONS = ("2025-03-26", "2025-06-18", "2025-11-25")
 SESSION, VERSION = "mcp-session-id", "mcp-protocol-version"
-OPEN_TIMEOUT = 120.0
-"""Seconds for building an environment, however short a step has to be: a worker may have to start first."""
-_ACCEPTED = ("*/*", "application/*", "application/json", "text/event-stream")
+PROGRESS = 1.0
+"""Seconds between two notes on a call that is not answered yet, to clients that ask for them."""
+CANCELLED = -32800
+_EVENTS = "text/event-stream"
+_ACCEPTED = ("*/*", "application/*", "application/json", _EVENTS)
 
 
 class Mcp:
@@ -35,6 +37,8 @@ class Mcp:
         self._description = description
         self._timeout = settings.step_timeout
         self._streams: dict[str, tuple[Hosted, bool]] = {}  # and whether it ends with the MCP session
+        self._asked: dict[tuple[str, Any], Future[Any]] = {}
+        """Calls without an answer, by their MCP session and id."""
 
     async def post(self, request: Request) -> Response:
         """Answer one message."""
@@ -73,7 +77,7 @@ class Mcp:
             case jsonrpc.CREATE:
                 return await self._create(request)
             case jsonrpc.CLOSE:
-                return self._close(request)
+                return close_session(self._hosts, request)
             case "tools/list" | "tools/call" if "session_id" in request.params:
                 return await self._in_session(request)
             case "tools/list" | "tools/call":
@@ -90,17 +94,6 @@ class Mcp:
             data = {key: value for key, value in exc.data.items() if key not in ("message", "code")}
             return failure(request.id, jsonrpc.SERVER_ERROR, str(exc), data)
         return success(request.id, {"session_id": hosted.id})
-
-    def _close(self, request: JsonRpcRequest) -> dict[str, Any]:
-        if "session_id" not in request.params:
-            return failure(request.id, jsonrpc.INVALID_PARAMS, "Invalid params - 'session_id' is required")
-        id = request.params["session_id"]
-        hosted = self._hosts.get(id)
-        if hosted is None:
-            return failure(request.id, jsonrpc.INVALID_PARAMS, f"Unknown session_id: {id}")
-        if self._hosts.close(hosted):
-            return success(request.id, {"session_id": id, "closed": True})
-        return success(request.id, {"session_id": id, "closed": False, "closing": True})
 
     async def _in_session(self, request: JsonRpcRequest) -> dict[str, Any]:
         params = dict(request.params)
@@ -123,15 +116,30 @@ class Mcp:
         hosted = self._stream(headers)
         if hosted is None or (given is not None and hosted is not given):
             return _refused(404, "Session not found; begin again with initialize")
-        if headers.get(VERSION, REVISIONS[-1]) not in REVISIONS:
-            accepted = ", ".join(REVISIONS)
+        if headers.get(VERSION, mcp.REVISIONS[-1]) not in mcp.REVISIONS:
+            accepted = ", ".join(mcp.REVISIONS)
             return _refused(400, f"Unsupported protocol version {headers[VERSION]}; accepted are {accepted}")
         if isinstance(message, dict) and "id" not in message and "method" in message:
-            return Response(status_code=202)  # a notification; what is cancelled runs to its end
+            self._notified(headers[SESSION], message)
+            return Response(status_code=202)
         request = jsonrpc.read(message)
         if isinstance(request, dict):
             return _json(request, 400)
-        return _json(await self._answer(hosted, request))
+        answer = asyncio.ensure_future(self._answer(hosted, headers[SESSION], request))
+        meta = request.params.get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        if token is None or _EVENTS not in accept or (await asyncio.wait({answer}, timeout=PROGRESS))[0]:
+            return _json(await answer)
+        return StreamingResponse(_progress(token, answer), media_type=_EVENTS)
+
+    def _notified(self, stream: str, message: dict[str, Any]) -> None:
+        """A call that waits behind another can be cancelled; a step that is under way runs to its end."""
+        params = message.get("params")
+        id = params.get("requestId") if isinstance(params, dict) else None
+        if message["method"] == "notifications/cancelled" and isinstance(id, str | int):
+            asked = self._asked.get((stream, id))
+            if asked is not None:
+                asked.cancel()
 
     async def _initialize(self, message: dict[str, Any], given: Hosted | None) -> Response:
         request = jsonrpc.read(message)
@@ -144,26 +152,18 @@ class Mcp:
         id = str(uuid.uuid4())
         self._streams = {key: it for key, it in self._streams.items() if not it[0].over}
         self._streams[id] = hosted, given is None
-        wanted = request.params.get("protocolVersion")
-        result = {
-            "protocolVersion": wanted if wanted in REVISIONS else REVISIONS[-1],
-            "capabilities": {"tools": {"listChanged": False}},
-            "serverInfo": {"name": self._description.name, "version": self._description.version},
-            "instructions": self._description.description,
-        }
-        response = _json(success(request.id, result))
+        about = self._description
+        response = _json(mcp.opened(request, name=about.name, version=about.version, instructions=about.description))
         response.headers["Mcp-Session-Id"] = id
         return response
 
-    async def _answer(self, hosted: Hosted, request: JsonRpcRequest) -> dict[str, Any]:
+    async def _answer(self, hosted: Hosted, stream: str, request: JsonRpcRequest) -> dict[str, Any]:
         match request.method:
             case "ping":
                 return success(request.id, {})
-            case "tools/list" if request.params.get("cursor") is not None:
-                return failure(request.id, jsonrpc.INVALID_PARAMS, "Unknown cursor; all tools are on the first page")
             case "tools/list" | "tools/call":
                 rpc = {"jsonrpc": "2.0", "id": request.id, "method": request.method, "params": request.params}
-                return _as_mcp(request, await self._rpc(hosted, rpc))
+                return mcp.response(request, await self._rpc(hosted, rpc, stream))
         return failure(request.id, jsonrpc.METHOD_NOT_FOUND, f"Method not found: {request.method}")
 
     def _stream(self, headers: Mapping[str, str]) -> Hosted | None:
@@ -195,16 +195,31 @@ class Mcp:
             raise Refused(json.loads(refusal)["data"])
         return hosted
 
-    async def _rpc(self, hosted: Hosted, request: dict[str, Any]) -> dict[str, Any]:
-        frame = await self.ask(hosted, {"type": "mcp", "data": request})
+    async def _rpc(self, hosted: Hosted, request: dict[str, Any], stream: str | None = None) -> dict[str, Any]:
+        asked = hosted.ask(CODEC.encode({"type": "mcp", "data": request}))
+        key = None if stream is None else (stream, request["id"])
+        if key is not None:
+            self._asked[key] = asked
+        try:
+            frame = await self._reply(hosted, asked)
+        except asyncio.CancelledError:
+            if not asked.cancelled():
+                raise
+            return failure(request["id"], CANCELLED, "Request cancelled; it was not made")
+        finally:
+            if key is not None:
+                self._asked.pop(key, None)
         if frame["type"] == "mcp":
             return dict(frame["data"])
         return failure(request["id"], jsonrpc.INTERNAL_ERROR, frame["data"]["message"])
 
     async def ask(self, hosted: Hosted, frame: dict[str, Any]) -> dict[str, Any]:
         """The reply to a frame; an error frame where there is none in time, which ends the session."""
+        return await self._reply(hosted, hosted.ask(CODEC.encode(frame)))
+
+    async def _reply(self, hosted: Hosted, asked: Future[bytes | None]) -> dict[str, Any]:
         try:
-            reply = await asyncio.wait_for(asyncio.wrap_future(hosted.ask(CODEC.encode(frame))), self._timeout)
+            reply = await asyncio.wait_for(asyncio.wrap_future(asked), self._timeout)
         except TimeoutError:
             self._hosts.lose(hosted)
             why = f"no answer of the environment in {self._timeout:g} s (step_timeout); the session is closed"
@@ -213,18 +228,32 @@ class Mcp:
         return dict(json.loads(reply))
 
 
-def _as_mcp(request: JsonRpcRequest, response: dict[str, Any]) -> dict[str, Any]:
-    """A response of a session as MCP has it: a call that fails is a result that says so."""
-    if request.method == "tools/list":
-        return response
-    if "error" in response:
-        error = response["error"]
-        if error["code"] != jsonrpc.INTERNAL_ERROR:
-            return response
-        return success(request.id, {"content": [{"type": "text", "text": error["message"]}], "isError": True})
-    result = response["result"]
-    shown = {"content": result["content"], "structuredContent": result["structured_content"]}
-    return success(request.id, {**shown, "isError": result["is_error"]})
+def close_session(hosts: Hosts, request: JsonRpcRequest) -> dict[str, Any]:
+    """The response to `openenv/session/close`, which is done."""
+    if "session_id" not in request.params:
+        return failure(request.id, jsonrpc.INVALID_PARAMS, "Invalid params - 'session_id' is required")
+    id = request.params["session_id"]
+    hosted = hosts.get(id)
+    if hosted is None:
+        return failure(request.id, jsonrpc.INVALID_PARAMS, f"Unknown session_id: {id}")
+    if hosts.close(hosted):
+        return success(request.id, {"session_id": id, "closed": True})
+    return success(request.id, {"session_id": id, "closed": False, "closing": True})
+
+
+async def _progress(token: Any, answer: asyncio.Future[dict[str, Any]]) -> AsyncIterator[bytes]:
+    """Notes on how many seconds a call takes, then its response, as server-sent events."""
+    seconds = PROGRESS
+    while not answer.done():
+        params = {"progressToken": token, "progress": seconds, "message": f"{seconds:g} s"}
+        yield _event({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        await asyncio.wait({answer}, timeout=PROGRESS)
+        seconds += PROGRESS
+    yield _event(answer.result())
+
+
+def _event(message: Any) -> bytes:
+    return b"event: message\ndata: %b\n\n" % to_json(message, inf_nan_mode="null")
 
 
 def _refused(status: int, message: str) -> Response:

@@ -90,7 +90,7 @@ class ThreadRunner:
         return call(self._source, operation, arguments)
 
     def engine(self, id: str) -> Engine:
-        session = Session(self._source, CODEC, id)
+        session = Session(self._source, CODEC, id, show_rewards=self._settings.show_rewards)
         session.record = Record()
         return session
 

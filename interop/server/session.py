@@ -17,21 +17,33 @@ from interop.protocol import jsonrpc
 from interop.protocol.codecs import Codec
 from interop.protocol.frames import ErrorCode, FrameError, Request, error, invalid
 from interop.protocol.session import ServerSession
-from interop.server.tools import Toolbox, ToolError, tools_of
+from interop.server.tools import Toolbox, ToolError, carried, shown, tools_of
 
 LOST = "The environment advanced, but its answer is lost: {}"
 
 
 class Session:
-    """Runs in one thread from `open` to `close`, unless its environment may be called from any."""
+    """Runs in one thread from `open` to `close`, unless its environment may be called from any.
 
-    def __init__(self, source: Source | None, codec: Codec, id: str | None = None) -> None:
+    Args:
+        source: Builds the environment; None for a session that is refused.
+        codec: Of its messages.
+        id: What clients name it by; a new one if None.
+        show_rewards: Whether agents see `reward` and `done` of their steps.
+    """
+
+    def __init__(
+        self, source: Source | None, codec: Codec, id: str | None = None, *, show_rewards: bool = False
+    ) -> None:
         self.id = id or str(uuid.uuid4())
         self.protocol = ServerSession(codec)
         self._source = source
         self._native = codec.native
         self._environment: Environment | None = None
         self._last: StepResult | None = None
+        self._show_rewards = show_rewards
+        self.images: Mapping[str, bytes] = {}
+        """PNG images of the observation that an agent was shown last."""
         self.record: Record | None = None
         """Where the episode is written down, if its orchestrator wants to know it afterwards."""
         self.exposed = False
@@ -137,11 +149,18 @@ class Session:
         return environment.step(environment.native_action(action))
 
     def _shown(self, result: StepResult) -> Mapping[str, Any]:
-        assert self._environment is not None
-        observation = self._environment.plain(result).observation
+        environment = self._environment
+        assert environment is not None
+        observation = environment.plain(result).observation
         text = observation.text if isinstance(observation, RawJSON) else to_json(observation, inf_nan_mode="null")
-        hidden = ("metadata", "reward", "done", "types")
-        return {key: value for key, value in json.loads(text).items() if key not in hidden}
+        self.images = environment.images(result)
+        return shown(json.loads(text), self.images)
+
+    def outcome(self) -> dict[str, Any] | None:
+        """`reward` and `done` of the last step, for an agent; None where it is not shown them."""
+        if not self._show_rewards or self._last is None:
+            return None
+        return {"reward": _plain(self._last.reward), "done": bool(self._last.done)}
 
     def tools(self) -> Toolbox:
         """The tools of the environment."""
@@ -198,11 +217,10 @@ class SessionTools:
         return self._session.tools().list()
 
     def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        value = self._session.tools().call(name, arguments)
-        text = value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
-        structured = value if isinstance(value, dict) else {"result": value}
-        content = [{"type": "text", "text": text}]
-        return {"content": content, "structured_content": structured, "meta": None, "data": value, "is_error": False}
+        session = self._session
+        session.images = {}
+        value = session.tools().call(name, arguments)
+        return carried(value, session.images, session.outcome())
 
 
 def text_of(exc: BaseException) -> str:

@@ -34,6 +34,7 @@ class Settings:
         send_timeout: How long a reply waits for a client that does not read.
         compression: Whether permessage-deflate is accepted when a client offers it.
         origins: Web origins that may connect, beside the server's own; `*` is any.
+        show_rewards: Whether agents (`/mcp`) see the reward and the end of their steps.
         token: If set, every request but `GET /health` needs `Authorization: Bearer <token>`.
     """
 
@@ -48,6 +49,8 @@ class Settings:
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     send_timeout: float = 40.0
+    # Agents
+    show_rewards: bool = False
     # Transport
     compression: bool = False
     origins: tuple[str, ...] = ()

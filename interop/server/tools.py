@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+from pydantic_core import to_json
 
 from interop.environment import Description
 
 Step = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Steps the environment by plain JSON and returns the plain observation."""
+
+
+RESULT = {"content", "structured_content", "meta", "data", "is_error"}
+"""The keys of a result, which an MCP server inside an environment has made already."""
 
 
 class ToolError(Exception):
@@ -23,6 +30,41 @@ class Toolbox(Protocol):
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """The result of a call, as JSON. Raises `ToolError`, or what the environment raises."""
+
+
+def shown(observation: Mapping[str, Any], images: Mapping[str, bytes] | None = None) -> Mapping[str, Any]:
+    """What an agent sees of a plain observation: nothing that is the orchestrator's, and `images` by their names."""
+    hidden = ("metadata", "reward", "done", "types", *(images or ()))
+    fields = {key: value for key, value in observation.items() if key not in hidden}
+    return {**fields, "images": list(images)} if images else fields
+
+
+def carried(
+    value: Any, images: Mapping[str, bytes] | None = None, outcome: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The result of a call in the form of section 10.2: the value, PNG images, and the outcome if it is shown."""
+    if isinstance(value, dict) and value.keys() == RESULT:
+        result = dict(value)
+    else:
+        structured = value if isinstance(value, dict) else {"result": value}
+        content = [_text(value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode())]
+        encoded = [base64.b64encode(png).decode() for png in (images or {}).values()]
+        content += [{"type": "image", "data": data, "mimeType": "image/png"} for data in encoded]
+        result = {
+            "content": content,
+            "structured_content": structured,
+            "meta": None,
+            "data": value,
+            "is_error": False,
+        }
+    if outcome is not None:
+        result["content"] = [*result["content"], _text(to_json(outcome, inf_nan_mode="strings").decode())]
+        result["meta"] = {**(result["meta"] or {}), **outcome}
+    return result
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
 
 
 def tools_of(description: Description, step: Step, look: Step, last: Callable[[], Mapping[str, Any] | None]) -> Toolbox:

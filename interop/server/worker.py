@@ -46,7 +46,7 @@ def main() -> None:
                     _host(pipe, exposed)
                 break
             if job == "host":
-                hosted = Session(source, CODEC, *arguments)
+                hosted = Session(source, CODEC, *arguments, show_rewards=settings.show_rewards)
                 hosted.record = Record()
                 pipe.send(hosted.open())
                 _host(pipe, hosted)

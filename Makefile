@@ -3,10 +3,11 @@ PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || echo python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
+OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1
 
 .PHONY: setup peers demo certify-demo broken browser test test-all lint bench bench-plots clean
 setup: .venv/.installed
-peers: $(PEERS:%=.venv/peers/openenv-%/.installed)
+peers: $(PEERS:%=.venv/peers/openenv-%/.installed) $(OTHERS:%=.venv/peers/%/.installed)
 
 # uv and pyenv both take the version from .python-version.
 $(UV):
@@ -27,6 +28,30 @@ $(UV):
 .venv/peers/openenv-%/.installed: | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openenv==$*
+	@touch $@
+
+# The official MCP SDK; its version 1 comes with openenv 0.10.0.
+.venv/peers/mcp-2/.installed: | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode mcp==2.3.0
+	@touch $@
+
+# The public runner of MCP conformance scenarios, in the newest version for Node.js 20; newer ones want 22.
+.venv/peers/mcp-conformance/.installed:
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(@D) @modelcontextprotocol/conformance@0.1.13
+	@touch $@
+
+# The official SDKs of language models, which ask the scripted model of the examples.
+.venv/peers/openai-3.57.0/.installed: | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openai==3.57.0 anthropic==2.13.0
+	@touch $@
+
+# verifiers with its v0 API, and an environment of each kind.
+.venv/peers/verifiers-0.3.1/.installed: | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.3.1 reasoning-gym \
+		--editable tests/verifiers_environments/v0_kinds
 	@touch $@
 
 demo: setup

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from inspect import cleandoc
 from typing import Any
 
 import gymnasium
@@ -117,10 +119,12 @@ def _object(properties: dict[str, Any], required: list[str], *, title: str) -> d
 
 
 def _summary(env: gymnasium.Env[Any, Any], name: str) -> str:
-    documentation = type(env.unwrapped).__doc__ or ""
-    lines = [line.strip(" #") for line in documentation.strip().splitlines()]
-    text = next((line for line in lines if line and line.lower() != "description"), "")
-    return f"{name}: {text}" if text else f"{name}, a Gymnasium environment"
+    """The first paragraph of its documentation that is no heading, up to the end of the first sentence."""
+    documentation = cleandoc(type(env.unwrapped).__doc__ or "")
+    paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n|^#.*$", documentation, flags=re.MULTILINE))
+    text = next((part for part in paragraphs if part and part.lower() != "description"), "")
+    sentence = re.split(r"(?<=[.!?]) (?=[A-Z])", text, maxsplit=1)[0]
+    return f"{name}: {sentence}" if text else f"{name}, a Gymnasium environment"
 
 
 def _version(spec: EnvSpec | None) -> str:

@@ -24,6 +24,8 @@ SESSION, VERSION = "mcp-session-id", "mcp-protocol-version"
 PROGRESS = 1.0
 """Seconds between two notes on a call that is not answered yet, to clients that ask for them."""
 CANCELLED = -32800
+UNSUPPORTED = -32022
+"""A protocol version that is not spoken, in the code that clients of later revisions know."""
 _EVENTS = "text/event-stream"
 _ACCEPTED = ("*/*", "application/*", "application/json", _EVENTS)
 
@@ -61,7 +63,7 @@ class Mcp:
             return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": "POST"})
         hosted = self._stream(request.headers)
         if hosted is None:
-            return _refused(404, "Session not found")
+            return _refused(404, None, "Session not found")
         _, owned = self._streams.pop(request.headers[SESSION])
         if owned:
             self._hosts.close(hosted)
@@ -106,19 +108,22 @@ class Mcp:
     # MCP Streamable HTTP
 
     async def _mcp(self, headers: Mapping[str, str], message: Any, opening: bool, given: Hosted | None) -> Response:
+        id = message.get("id") if isinstance(message, dict) else None
         accept = headers.get("accept", "*/*")
         if not any(kind in accept for kind in _ACCEPTED):
-            return _refused(406, "Not acceptable: application/json is what is sent")
+            return _refused(406, id, "Not acceptable: application/json is what is sent")
         if opening:
             return await self._initialize(message, given)
+        revision = headers.get(VERSION, mcp.REVISIONS[-1])
+        if revision not in mcp.REVISIONS:
+            data = {"supported": list(mcp.REVISIONS), "requested": revision}
+            why = f"Unsupported protocol version {revision}; accepted are {', '.join(mcp.REVISIONS)}"
+            return _refused(400, id, why, code=UNSUPPORTED, data=data)
         if SESSION not in headers:
-            return _refused(400, "Missing Mcp-Session-Id; begin with initialize")
+            return _refused(400, id, "Missing Mcp-Session-Id; begin with initialize")
         hosted = self._stream(headers)
         if hosted is None or (given is not None and hosted is not given):
-            return _refused(404, "Session not found; begin again with initialize")
-        if headers.get(VERSION, mcp.REVISIONS[-1]) not in mcp.REVISIONS:
-            accepted = ", ".join(mcp.REVISIONS)
-            return _refused(400, f"Unsupported protocol version {headers[VERSION]}; accepted are {accepted}")
+            return _refused(404, id, "Session not found; begin again with initialize")
         if isinstance(message, dict) and "id" not in message and "method" in message:
             self._notified(headers[SESSION], message)
             return Response(status_code=202)
@@ -256,8 +261,9 @@ def _event(message: Any) -> bytes:
     return b"event: message\ndata: %b\n\n" % to_json(message, inf_nan_mode="null")
 
 
-def _refused(status: int, message: str) -> Response:
-    return _json(failure(None, jsonrpc.INVALID_REQUEST, message), status)
+def _refused(status: int, id: Any, message: str, *, code: int = jsonrpc.INVALID_REQUEST, data: Any = None) -> Response:
+    known = id if type(id) in (str, int) else None
+    return _json(failure(known, code, message, data), status)
 
 
 def _json(value: Any, status: int = 200) -> Response:

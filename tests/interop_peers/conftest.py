@@ -24,13 +24,13 @@ Serve = Callable[..., AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="session")
-def peer() -> Callable[[str], Path]:
-    """The Python of the virtual environment with an official openenv version."""
+def peer() -> Callable[..., Path]:
+    """The Python of the virtual environment with a version of an official package."""
 
-    def find(version: str = NEWEST) -> Path:
-        python = ROOT / f".venv/peers/openenv-{version}/bin/python"
+    def find(version: str = NEWEST, package: str = "openenv") -> Path:
+        python = ROOT / f".venv/peers/{package}-{version}/bin/python"
         if not (python.parents[1] / ".installed").exists():
-            pytest.fail(f"openenv {version} is not installed in {python.parents[1]}: run make peers", pytrace=False)
+            pytest.fail(f"{package} {version} is not installed in {python.parents[1]}: run make peers", pytrace=False)
         return python
 
     return find

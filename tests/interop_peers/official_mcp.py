@@ -1,6 +1,7 @@
-"""Attach to a server over MCP: `python official_mcp.py URL`, with the Python of the peer openenv 0.10.0.
+"""Attach to a server over MCP, with the Python of the peer openenv 0.10.0, whose MCP SDK is 1.x.
 
-Prints what the official MCP SDK's client and the official `MCPToolClient` saw of a CartPole episode each.
+`python official_mcp.py play MCP_URL [TOKEN]` prints what the SDK's client saw of a CartPole episode,
+`python official_mcp.py openenv URL` what OpenEnv's `MCPToolClient` saw.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
-from openenv.core.mcp_client import MCPToolClient
 
 
-async def sdk(url: str) -> dict[str, Any]:
+async def play(url: str, token: str = "") -> dict[str, Any]:
     """The episode of an agent: from `initialize` to the end of the episode."""
-    async with streamablehttp_client(f"{url}/mcp") as (read, write, _), ClientSession(read, write) as session:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with streamablehttp_client(url, headers) as (read, write, _), ClientSession(read, write) as session:
         opened = await session.initialize()
         await session.send_ping()
         tools = await session.list_tools()
@@ -26,6 +27,7 @@ async def sdk(url: str) -> dict[str, Any]:
             assert result.structuredContent == json.loads(result.content[0].text)
             steps += 1
         return {
+            "revision": opened.protocolVersion,
             "server": opened.serverInfo.name,
             "tools": [tool.name for tool in tools.tools],
             "wrong": wrong.isError,
@@ -36,6 +38,8 @@ async def sdk(url: str) -> dict[str, Any]:
 
 async def openenv(url: str) -> dict[str, Any]:
     """The same with OpenEnv's own client, which resets and watches too."""
+    from openenv.core.mcp_client import MCPToolClient  # takes seconds, and `play` needs none of it
+
     async with MCPToolClient(base_url=url) as client:
         await client.reset(seed=7)
         tools = await client.list_tools()
@@ -54,4 +58,5 @@ async def openenv(url: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"sdk": asyncio.run(sdk(sys.argv[1])), "openenv": asyncio.run(openenv(sys.argv[1]))}))
+    program, *arguments = sys.argv[1:]
+    print(json.dumps(asyncio.run({"play": play, "openenv": openenv}[program](*arguments))))

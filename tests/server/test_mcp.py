@@ -170,6 +170,7 @@ def test_other_tools_are_unknown(cartpole: interop.Server, name: str) -> None:
     [
         ({"Mcp-Session-Id": "nope"}, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, 404),
         ({"MCP-Protocol-Version": "2025-06-18"}, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, 400),
+        ({"MCP-Protocol-Version": "2026-07-28"}, {"jsonrpc": "2.0", "id": 1, "method": "server/discover"}, 400),
         ({"Accept": "text/html"}, {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": OPENING}, 406),
         ({"Origin": "http://evil.example"}, {"jsonrpc": "2.0", "id": 1, "method": "initialize"}, 403),
         ({}, {"id": 1, "method": "initialize"}, 400),
@@ -179,7 +180,12 @@ def test_requests_that_are_refused(
     cartpole: interop.Server, headers: dict[str, str], body: dict[str, Any], status: int
 ) -> None:
     """Wrong sessions, versions, types and origins have the status of the specification, and leave nothing behind."""
-    assert httpx.post(f"{cartpole.url}/mcp", json=body, headers=HEADERS | headers).status_code == status
+    response = httpx.post(f"{cartpole.url}/mcp", json=body, headers=HEADERS | headers)
+    assert response.status_code == status
+    if "jsonrpc" in body and "Origin" not in headers:
+        assert response.json()["id"] == 1
+    if headers.get("MCP-Protocol-Version") == "2026-07-28":
+        assert response.json()["error"]["data"]["supported"][0] == "2025-03-26"
     assert cartpole.active_sessions == 0
 
 

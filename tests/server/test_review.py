@@ -476,7 +476,11 @@ def _children() -> list[int]:
     tasks = Path(f"/proc/{os.getpid()}/task")
     if not tasks.exists():
         return []  # not Linux
-    return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in tasks.iterdir():
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def test_timeouts_may_be_infinite(isolation: str) -> None:

@@ -1,0 +1,186 @@
+"""Environments of verifiers' v0 API, one of each kind: `load_environment(kind=...)`.
+
+`CANARY` is in every field of a task that is not the policy's, and in nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import verifiers as vf
+from datasets import Dataset
+
+CANARY = "canary-5f1e"
+
+
+def load_environment(kind: str = "guess", **arguments):
+    """The environment of a kind."""
+    return KINDS[kind](**arguments)
+
+
+def reverse():
+    """One turn, a parser, and two reward functions with weights."""
+    words = ["abc", "hello", "verifiers"]
+    parser = vf.XMLParser(["answer"])
+
+    def exact(completion, answer, parser):
+        return 1.0 if (parser.parse_answer(completion) or "") == answer.removesuffix(CANARY) else 0.0
+
+    rubric = vf.Rubric(funcs=[exact, parser.get_format_reward_func()], weights=[1.0, 0.2], parser=parser)
+    return vf.SingleTurnEnv(
+        dataset=_tasks([(f"Reverse: {word}", word[::-1]) for word in words]),
+        eval_dataset=_tasks([("Reverse: eval", "lave")]),
+        system_prompt="Use <answer> tags.",
+        parser=parser,
+        rubric=rubric,
+    )
+
+
+class Guess(vf.MultiTurnEnv):
+    """Many turns, an end of the environment's own, and a note when a rollout is cleaned up."""
+
+    async def setup_state(self, state):
+        state["target"] = int(state["answer"].removesuffix(CANARY))
+
+    async def env_response(self, messages, state, **kwargs):
+        text = messages[-1].content
+        if text == "infra":
+            raise vf.InfraError("the sandbox is gone")
+        if text == "bug":
+            raise KeyError("a bug")
+        guess = int(text) if text.isdigit() else 0
+        if guess == state["target"]:
+            state["final_env_response"] = [vf.UserMessage(content="correct!")]
+            return state["final_env_response"]
+        return [vf.UserMessage(content="higher" if guess < state["target"] else "lower")]
+
+    @vf.cleanup
+    async def note(self, state):
+        noted = os.environ.get("CLEANED")
+        if noted:
+            with Path(noted).open("a") as file:
+                file.write("cleaned\n")
+
+
+def guess(max_turns=10, **arguments):
+    """Guess a number."""
+
+    def won(completion):
+        return 1.0 if completion and completion[-1].content == "correct!" else 0.0
+
+    tasks = _tasks([("Guess 1-100", str(target)) for target in (42, 7, 99)])
+    return Guess(dataset=tasks, rubric=vf.Rubric(funcs=[won]), max_turns=max_turns, **arguments)
+
+
+def tools():
+    """Tools that are functions, one of which fails."""
+
+    async def add(a: int, b: int) -> int:
+        """Add two integers.
+
+        Args:
+            a: The first.
+            b: The second.
+        """
+        return a + b
+
+    def fail(text: str) -> str:
+        """Always fail.
+
+        Args:
+            text: Anything.
+        """
+        raise ValueError(f"no {text}")
+
+    def right(completion, answer):
+        return float(answer.removesuffix(CANARY) in (completion[-1].content or ""))
+
+    return vf.ToolEnv(
+        dataset=_tasks([("What is 2+3?", "5")]), tools=[add, fail], rubric=vf.Rubric(funcs=[right]), max_turns=5
+    )
+
+
+class Shelf(vf.StatefulToolEnv):
+    """A tool with an argument that the policy does not see."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.add_tool(self.put, args_to_skip=["shelf"])
+
+    async def setup_state(self, state, **kwargs):
+        state["shelf"] = []
+
+    def update_tool_args(self, tool_name, tool_args, messages, state, **kwargs):
+        return {**tool_args, "shelf": state["shelf"]}
+
+    async def put(self, item: str, shelf: list) -> str:
+        """Put an item on the shelf.
+
+        Args:
+            item: The item.
+            shelf: Where.
+        """
+        shelf.append(item)
+        return f"{len(shelf)} items"
+
+
+def shelf():
+    """The shelf; an item is a point."""
+
+    def items(state):
+        return float(len(state["shelf"]))
+
+    return Shelf(dataset=_tasks([("Put two items.", "")]), rubric=vf.Rubric(funcs=[items]), max_turns=5)
+
+
+def group():
+    """Rewards that compare the rollouts of a group."""
+
+    def longest(completions, **kwargs):
+        lengths = [len(completion[-1].content) for completion in completions]
+        return [float(length == max(lengths)) for length in lengths]
+
+    return vf.SingleTurnEnv(dataset=_tasks([("The longest wins.", "")]), rubric=vf.Rubric(funcs=[longest]))
+
+
+def judge():
+    """A reward function that raises."""
+
+    def ask(completion):
+        raise RuntimeError("the judge is down")
+
+    def said(completion):
+        return 1.0
+
+    return vf.SingleTurnEnv(dataset=_tasks([("Say it.", "it")]), rubric=vf.Rubric(funcs=[said, ask]))
+
+
+def slow():
+    """A limit on the rollout's time, in which a policy cannot think."""
+    return guess(timeout_seconds=0.2)
+
+
+def gym(name="leg_counting"):
+    """A dataset of reasoning-gym, by verifiers' own environment for it."""
+    from verifiers.envs.integrations.reasoninggym_env import ReasoningGymEnv
+
+    return ReasoningGymEnv(gym=name, num_train_examples=5, num_eval_examples=2, seed=1)
+
+
+def broken():
+    """An environment that cannot be loaded."""
+    raise RuntimeError("JUDGE_API_KEY is not set")
+
+
+def empty():
+    """Not an environment."""
+    return {}
+
+
+def _tasks(pairs):
+    rows = [{"question": asked, "answer": answer + CANARY, "info": {"secret": CANARY}} for asked, answer in pairs]
+    return Dataset.from_list(rows)
+
+
+KINDS = {make.__name__: make for make in (reverse, guess, tools, shelf, group, judge, slow, gym, broken, empty)}

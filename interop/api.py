@@ -35,9 +35,15 @@ def serve(source: Any, *, host: str = "127.0.0.1", port: int = 0, **settings: An
     return Server(to_source(source), host=host, port=port, settings=Settings(**settings))
 
 
-def wrap(source: Any) -> Source:
-    """The OpenEnv form of an environment, without serving it: it describes itself and builds sessions' environments."""
-    return to_source(source)
+def wrap(source: Any, **how: Any) -> Source:
+    """The OpenEnv form of an environment, without serving it: it describes itself and builds sessions' environments.
+
+    Args:
+        source: As for `serve`.
+        how: For environments that run in an interpreter of their own (`verifiers:`): `python`, `verifiers`, `packages`,
+            as the options `--python`, `--verifiers` and `--with` of `interop serve`.
+    """
+    return to_source(source, how)
 
 
 def connect(url: str, **options: Any) -> Session:

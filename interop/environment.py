@@ -126,6 +126,7 @@ class Description:
     Attributes:
         name: The environment's name.
         env_name: The Task API's `{env_name}`; `name` if None.
+        own_tools: Whether it answers `list_tools` and `call_tool` actions though its action schema does not name them.
         factory_name: What builds it, as a FACTORY_ERROR says; `name` if None.
         description: One sentence for people.
         version: The environment's version.
@@ -154,6 +155,7 @@ class Description:
     max_sessions: int | None = None
     env_name: str | None = None
     factory_name: str | None = None
+    own_tools: bool = False
 
     def metadata(self) -> dict[str, Any]:
         """The body of `GET /metadata`, keys in the official order."""
@@ -168,7 +170,13 @@ class Description:
 
 
 class Source(ABC):
-    """Something a server can serve: it describes an environment and builds one per session."""
+    """Something a server can serve: it describes an environment and builds one per session.
+
+    Attributes:
+        own_process: Whether its environments live in processes of their own anyhow; `isolation` then changes nothing.
+    """
+
+    own_process: bool = False
 
     @abstractmethod
     def describe(self) -> Description:
@@ -181,6 +189,9 @@ class Source(ABC):
     def tasks(self) -> Tasks | None:
         """The Task API, where the environment has one."""
         return None
+
+    def close(self) -> None:  # noqa: B027 - nothing to release is the default
+        """Release what the source itself holds; a server does that when it has stopped. It may be used again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,11 +20,12 @@ def is_url(text: str) -> bool:
     return text.split("://", 1)[0].lower() in ("http", "https", "ws", "wss") and "://" in text
 
 
-def resolve(source: str) -> Source:
+def resolve(source: str, how: Mapping[str, Any] | None = None) -> Source:
     """The source that a text names.
 
     Args:
         source: `CONVERTER:TARGET[?key=value&...]`, such as `gym:CartPole-v1?sutton_barto_reward=true`.
+        how: How its interpreter is made, where the converter runs environments in one of their own.
 
     Raises:
         SourceError: No such converter, a package is missing, or the target cannot be found.
@@ -45,21 +48,25 @@ def resolve(source: str) -> Source:
         raise SourceError(
             f"{source!r} needs a package that is not installed ({exc}); pip install 'openenv-interop[{extra}]'"
         ) from exc
-    made = wrap(target, **_options(source, query))
+    if how and "how" not in signature(wrap).parameters:
+        raise SourceError(f"{source!r} runs in the hub's interpreter: there is no place for {', '.join(how)}")
+    made = wrap(target, how, **_options(source, query)) if how else wrap(target, **_options(source, query))
     assert isinstance(made, Source)
     return made
 
 
-def to_source(thing: Any) -> Source:
+def to_source(thing: Any, how: Mapping[str, Any] | None = None) -> Source:
     """The source of anything that can be served: a text, a `Source`, a Gymnasium environment or a factory of one.
 
     Raises:
         SourceError: It cannot be served; the message says what can.
     """
+    if isinstance(thing, str):
+        return resolve(thing, how)
+    if how:
+        raise SourceError(f"{thing!r} is here already: there is no place for {', '.join(how)}")
     if isinstance(thing, Source):
         return thing
-    if isinstance(thing, str):
-        return resolve(thing)
     wrap = _gymnasium_wrap(thing)
     if wrap is None:
         raise SourceError(

@@ -15,6 +15,7 @@ from interop.api import wrap
 from interop.cli import output
 from interop.cli.errors import CommandError
 from interop.cli.options import Json, SourceName, Traceback, command_app
+from interop.environment import Source
 from interop.server import Server, Settings
 from interop.server.settings import Isolation, Mode
 
@@ -38,6 +39,19 @@ def serve(
     isolation: Annotated[
         Isolation, typer.Option(help="Where environments run: a thread or a process each.")
     ] = _DEFAULTS["isolation"],
+    # An interpreter of its own
+    python: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="An interpreter that has the environment.", show_default="one is made"),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="PACKAGE", help="Install this too; repeat for more.", show_default="none"),
+    ] = None,
+    verifiers: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="The release of verifiers.", show_default="what the package asks for"),
+    ] = None,
     # Limits
     max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time.")] = _DEFAULTS["max_sessions"],
     max_message_size: Annotated[
@@ -92,6 +106,7 @@ def serve(
       interop serve gym:CartPole-v1
       interop serve "gym:CartPole-v1?sutton_barto_reward=true" --port 0
       interop serve gym:ale_py:ALE/Pong-v5 --isolation process --max-sessions 8
+      interop serve verifiers:./environments/wordle --with textarena
       INTEROP_TOKEN=secret interop serve gym:Taxi-v4 --host 0.0.0.0
     """
     options = {
@@ -108,7 +123,9 @@ def serve(
         "origins": tuple(allow_origin or ()),
         "token": token,
     }
-    server = _listen(source, host, port, options if mode is None else {"mode": mode, **options})
+    wanted = {"python": python, "verifiers": verifiers, "packages": tuple(with_ or ())}
+    how = {key: value for key, value in wanted.items() if value}
+    server = _listen(wrap(source, **how), host, port, options if mode is None else {"mode": mode, **options})
     if token is None and not _is_loopback(host):
         output.warning(
             f"everyone who reaches {host} over the network can use this server; "
@@ -129,12 +146,11 @@ def _end(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-def _listen(name: str, host: str, port: int, options: dict[str, Any]) -> Server:
+def _listen(source: Source, host: str, port: int, options: dict[str, Any]) -> Server:
     try:
         settings = Settings(**options)
     except ValueError as exc:
         raise CommandError(str(exc)) from exc
-    source = wrap(name)
     try:
         return Server(source, host=host, port=port, settings=settings)
     except OSError as exc:

@@ -119,3 +119,4 @@ class ThreadRunner:
         if self._loop is not None:
             self._loop.stop()
         self._threads.join(time.monotonic() + CLOSE_TIMEOUT)
+        self._source.close()

@@ -71,12 +71,12 @@ def tools_of(description: Description, step: Step, look: Step, last: Callable[[]
     """The tools of an environment.
 
     Args:
-        description: Its action schema says whether it takes calls of tools.
+        description: It says whether the environment takes calls of tools: by `own_tools`, or by its action schema.
         step: Makes a step of the session's episode.
         look: Makes one that is none of the episode's.
         last: The last observation; None before an episode.
     """
-    if _takes_calls(description.action):
+    if description.own_tools or _takes_calls(description.action):
         return _OwnTools(step, look)
     return _ActionTools(description, step, last)
 

@@ -1,0 +1,79 @@
+"""Calls of tools as messages of the policy: for MCP, and for `list_tools` and `call_tool` through `step`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from converters.verifiers.chat import ChatAction, ToolCall
+from interop.environment import StepResult
+from interop.errors import InvalidAction
+
+SAY: Mapping[str, Any] = {
+    "name": "say",
+    "description": "Say something: an answer, a move, whatever is no call of another tool.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"content": {"type": "string"}},
+        "required": ["content"],
+        "additionalProperties": False,
+    },
+}
+OVER = "The episode is over."
+
+
+class CallToolAction(BaseModel):
+    """OpenEnv's action of that name (section 10.5 of `docs/protocol.md`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["call_tool"]
+    tool_name: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+def tools(offered: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The environment's tools in OpenEnv's form, and `say`, unless one of them has that name."""
+    found = [
+        {
+            "name": tool["name"],
+            "description": tool.get("description") or "",
+            "input_schema": tool.get("parameters") or {"type": "object"},
+        }
+        for tool in offered
+    ]
+    return found if any(tool["name"] == SAY["name"] for tool in found) else [*found, dict(SAY)]
+
+
+def result(
+    action: CallToolAction, offered: Sequence[Mapping[str, Any]], step: Callable[[ChatAction], StepResult]
+) -> StepResult:
+    """The step of a call; its observation also has `tool_name` and `result`, the text that came back.
+
+    Raises `InvalidAction` for a tool that is not offered.
+    """
+    if action.tool_name not in {tool["name"] for tool in tools(offered)}:
+        raise InvalidAction(f"Unknown tool: {action.tool_name!r}", [])
+    done = step(_message(action))
+    observation = done.observation
+    text = "\n".join(filter(None, (_text(message) for message in observation["messages"])))
+    extended = {**observation, "tool_name": action.tool_name, "result": text or (OVER if done.done else "")}
+    return StepResult(extended, done.reward, done.done)
+
+
+def _message(action: CallToolAction) -> ChatAction:
+    if action.tool_name == SAY["name"] and action.arguments.keys() == {"content"}:
+        return ChatAction(content=str(action.arguments["content"]))
+    call = ToolCall(id=f"call_{uuid.uuid4().hex[:12]}", name=action.tool_name, arguments=action.arguments)
+    return ChatAction(content="", tool_calls=[call])
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return str(content or "")

@@ -1,0 +1,329 @@
+"""Environments of the v0 API (0.1.11 to 0.3.1): verifiers' own rollout, whose client awaits the policy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import json
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+try:  # 0.3.1 keeps it in verifiers.legacy
+    import verifiers.legacy as vf
+    import verifiers.legacy.types as vt
+    from verifiers.legacy.clients import Client
+except ImportError:
+    import verifiers as vf
+    import verifiers.types as vt
+    from verifiers.clients import Client
+
+from lane import Refused
+
+MODEL = "policy"
+TRUNCATED = {"max_turns_reached", "timeout_reached", "prompt_too_long", "max_total_completion_tokens_reached"}
+"""Stop conditions that are limits, not ends."""
+_errors: contextvars.ContextVar[list[str]] = contextvars.ContextVar("errors")
+"""What the rubric has logged in the current rollout: a reward function that raises is logged and counts 0."""
+
+
+class _Noted(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        noted = _errors.get(None)
+        if noted is not None and ".rubrics." in record.name:
+            noted.append(record.getMessage())
+
+
+class PolicyClient(Client):
+    """A client whose completions are the actions."""
+
+    def __init__(self) -> None:
+        super().__init__(object())
+        self.calls: asyncio.Queue[_Call] = asyncio.Queue()
+
+    async def get_response(self, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **more: Any) -> Any:
+        """Wait for the policy."""
+        call = _Call(_plain(prompt), [_dump(tool) for tool in tools or []], more.get("state"))
+        self.calls.put_nowait(call)
+        return await call.response
+
+    # What stands between that and a provider is not reached.
+
+    def setup_client(self, config: Any) -> Any:
+        return None
+
+    async def to_native_tool(self, tool: Any) -> Any:
+        raise NotImplementedError
+
+    async def to_native_prompt(self, messages: Any) -> Any:
+        raise NotImplementedError
+
+    async def get_native_response(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    async def raise_from_native_response(self, response: Any) -> None:
+        raise NotImplementedError
+
+    async def from_native_response(self, response: Any) -> Any:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return None
+
+
+class _Call:
+    """A model call that waits for its completion."""
+
+    def __init__(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]], state: Any) -> None:
+        self.prompt = prompt
+        self.tools = tools
+        self.state = state
+        self.response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class V0Lane:
+    """One environment object, for all sessions.
+
+    Raises:
+        Refused: It has no tasks, or needs what this cannot give.
+    """
+
+    def __init__(self, name: str, env: Any) -> None:
+        if not isinstance(env, vf.Environment):
+            raise Refused(f"{name}: load_environment returned a {type(env).__name__}, no verifiers Environment")
+        self.env = env
+        self._name = name
+        # The time that a policy thinks is not the environment's.
+        if getattr(env, "timeout_seconds", None) is not None:
+            env.timeout_seconds = None
+        self._datasets = {"train": _dataset(env, "train"), "eval": _dataset(env, "eval")}
+        self._datasets = {split: rows for split, rows in self._datasets.items() if rows is not None}
+        if not self._datasets:
+            raise Refused(f"{name} has neither a dataset nor an eval_dataset")
+        logging.getLogger("verifiers").addHandler(_Noted(logging.ERROR))
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "api": "v0",
+            "name": self._name,
+            "class": type(self.env).__name__,
+            "splits": {split: len(rows) for split, rows in self._datasets.items()},
+            "max_turns": getattr(self.env, "max_turns", None),
+            "tools": [_dump(tool) for tool in getattr(self.env, "tool_defs", None) or []],
+            "group": bool(getattr(self.env, "requires_group_rollouts", False)),
+            "weights": weights(self.env.rubric),
+        }
+
+    def row(self, split: str, index: int) -> dict[str, Any]:
+        """One task with its private fields."""
+        rows = self._datasets.get(split)
+        if rows is None:
+            raise Refused(f"there is no split {split!r}; accepted are {', '.join(self._datasets)}")
+        if not 0 <= index < len(rows):
+            raise Refused(f"there is no task {index} in split {split!r}, which has {len(rows)}")
+        return dict(rows[index])
+
+    def tasks(self, *, split: str, start: int, stop: int) -> list[dict[str, Any]]:
+        return [_public(self.row(split, index), split, index) for index in range(start, stop)]
+
+    def session(self) -> V0Session:
+        return V0Session(self)
+
+
+class V0Session:
+    """One rollout after the other."""
+
+    def __init__(self, lane: V0Lane) -> None:
+        self._lane = lane
+        self._rollout: asyncio.Task[Any] | None = None
+
+    async def reset(self, *, split: str, index: int) -> dict[str, Any]:
+        row = self._lane.row(split, index)
+        await self.close()
+        env = self._lane.env
+        self._client = PolicyClient()
+        self._seen: list[dict[str, Any]] = []
+        self._scoring: list[str] = []
+        self._call: _Call | None = None
+        sampling = dict(getattr(env, "sampling_args", None) or {})
+
+        async def rollout() -> Any:
+            _errors.set(self._scoring)
+            if getattr(env, "requires_group_rollouts", False):
+                outputs = await env.run_group([row], self._client, MODEL, sampling)
+                return outputs[0]
+            return await env.run_rollout(row, self._client, MODEL, sampling)
+
+        self._rollout = asyncio.create_task(rollout())
+        turn = await self._next()
+        return {**turn, "task": _public(row, split, index)}
+
+    async def step(self, action: Mapping[str, Any]) -> dict[str, Any]:
+        call, self._call = self._call, None
+        assert call is not None, "the hub steps no rollout that is over"
+        response = completion(action)
+        if not call.response.done():  # else the framework has given up
+            call.response.set_result(response)
+        return await self._next()
+
+    async def close(self) -> None:
+        rollout, self._rollout = self._rollout, None
+        if rollout is not None and not rollout.done():
+            rollout.cancel()
+            with contextlib.suppress(BaseException):
+                await rollout
+
+    async def _next(self) -> dict[str, Any]:
+        assert self._rollout is not None
+        asked = asyncio.create_task(self._client.calls.get())
+        await asyncio.wait({asked, self._rollout}, return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            return self._turn(asked.result())
+        asked.cancel()
+        try:
+            output = self._rollout.result()
+        except Exception as exc:
+            return _over(error=f"{type(exc).__name__}: {exc}")
+        return self._end(output)
+
+    def _turn(self, call: _Call) -> dict[str, Any]:
+        self._call = call
+        seen, new = len(self._seen), call.prompt
+        rewritten = new[:seen] != self._seen
+        if not rewritten:
+            new = new[seen:]
+            # The policy knows what it has just said.
+            if seen and new and new[0].get("role") == "assistant":
+                new = new[1:]
+        self._seen = call.prompt
+        info: dict[str, Any] = {"rewritten": True} if rewritten else {}
+        trajectory = call.state.get("trajectory") if isinstance(call.state, Mapping) else None
+        if trajectory and trajectory[-1].get("reward") is not None:
+            info["turn_reward"] = trajectory[-1]["reward"]
+        return {"messages": new, "tools": call.tools, "done": False, "info": info}
+
+    def _end(self, output: Mapping[str, Any]) -> dict[str, Any]:
+        messages = _plain(output.get("completion"))
+        last = max((at for at, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
+        stop = output.get("stop_condition")
+        single = getattr(self._lane.env, "max_turns", None) == 1
+        truncated = bool(output.get("is_truncated")) or (stop in TRUNCATED and not single)
+        error = _error(output.get("error"))
+        if error is None and self._scoring:
+            error = "the rubric failed: " + "; ".join(self._scoring)
+        if error is None and getattr(self._lane.env, "requires_group_rollouts", False):
+            error = "the rubric scores groups of rollouts, and this was one alone"
+        info = {"metrics": dict(output.get("metrics") or {}), "weights": weights(self._lane.env.rubric)}
+        if output.get("token_usage"):
+            info["usage"] = dict(output["token_usage"])
+        return _over(
+            messages=messages[last + 1 :],
+            reward=None if error else output.get("reward"),
+            truncated=truncated,
+            stop=stop,
+            error=error,
+            info=info,
+        )
+
+
+def completion(action: Mapping[str, Any]) -> Any:
+    """The response of a model that says what the action says."""
+    calls = [
+        vt.ToolCall(
+            id=call.get("id") or f"call_{uuid.uuid4().hex[:12]}",
+            name=call["name"],
+            arguments=call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"]),
+        )
+        for call in action.get("tool_calls") or []
+    ]
+    usage = action.get("usage")
+    prompt, answer = (usage["prompt_tokens"], usage["completion_tokens"]) if usage else (0, 0)
+    return vt.Response(
+        id=f"policy-{uuid.uuid4().hex[:12]}",
+        created=int(time.time()),
+        model=MODEL,
+        usage=usage
+        and vt.Usage(prompt_tokens=prompt, completion_tokens=answer, reasoning_tokens=0, total_tokens=prompt + answer),
+        message=vt.ResponseMessage(
+            content=action.get("content"),
+            tool_calls=calls or None,
+            reasoning_content=action.get("reasoning"),
+            finish_reason="tool_calls" if calls else "stop",
+            is_truncated=False,
+            tokens=None,
+        ),
+    )
+
+
+def weights(rubric: Any) -> dict[str, float]:
+    """The weight of each reward function, groups of rubrics flattened."""
+    found: dict[str, float] = {}
+    for inner in getattr(rubric, "rubrics", None) or []:
+        found.update(weights(inner))
+    for function, weight in zip(getattr(rubric, "funcs", []), getattr(rubric, "weights", []), strict=False):
+        found[getattr(function, "__name__", str(function))] = float(weight)
+    return found
+
+
+def _over(
+    *,
+    messages: Sequence[Any] = (),
+    reward: Any = None,
+    truncated: bool = False,
+    stop: str | None = None,
+    error: str | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    return {
+        "messages": list(messages),
+        "tools": [],
+        "done": True,
+        "reward": reward,
+        "truncated": truncated,
+        "stop": stop,
+        "error": error,
+        "info": info or {},
+    }
+
+
+def _dataset(env: Any, split: str) -> Any:
+    """The rows of a split; None where the environment has none of its own."""
+    build = getattr(env, "build_dataset" if split == "train" else "build_eval_dataset", None)
+    if build is not None:
+        build()
+    name = "dataset" if split == "train" else "eval_dataset"
+    return getattr(env, name, None)
+
+
+def _public(row: Mapping[str, Any], split: str, index: int) -> dict[str, Any]:
+    """What anybody may know of a task: not its answer, not its info, nor any other column."""
+    return {"split": split, "index": index, "id": row.get("example_id", index), "prompt": _plain(row.get("prompt"))}
+
+
+def _plain(messages: Any) -> list[dict[str, Any]]:
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    return [_dump(message) for message in messages or []]
+
+
+def _dump(value: Any) -> dict[str, Any]:
+    if hasattr(value, "model_dump"):
+        return dict(value.model_dump(mode="json", exclude_none=True))
+    return {key: item for key, item in dict(value).items() if item is not None}
+
+
+def _error(error: Any) -> str | None:
+    if not error:
+        return None
+    if isinstance(error, Mapping):
+        return str(error.get("error_chain_repr") or error.get("message") or dict(error))
+    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)

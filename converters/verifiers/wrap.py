@@ -1,0 +1,228 @@
+"""`verifiers:` sources: verifiers' own rollouts and rubrics, with the policy outside."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from converters.verifiers import calls
+from converters.verifiers.calls import CallToolAction
+from converters.verifiers.chat import ChatAction, ChatObservation, State, schema
+from converters.verifiers.interpreter import Wanted, prepare
+from interop.environment import Description, Environment, Source, StepResult, Tasks
+from interop.errors import InvalidAction, SourceError
+from interop.foreign import ForeignWorker, Refused, WorkerFailed
+
+SCRIPT = Path(__file__).parent / "worker" / "main.py"
+LOAD_TIMEOUT = 300.0
+"""Seconds for loading an environment; some read large datasets."""
+
+
+def wrap(target: str, how: Mapping[str, Any] | None = None, /, **arguments: str) -> Source:
+    """The source of a verifiers environment.
+
+    Args:
+        target: A package (`reasoning-gym-env`), a directory with a `pyproject.toml`, or a module of the interpreter.
+        how: `python`: an interpreter that has the environment, in which nothing is installed. `verifiers`: the version
+            of verifiers, by default what the package asks for. `packages`: more packages to install.
+        arguments: Arguments of `load_environment`; read as JSON where they are JSON.
+
+    Raises:
+        SourceError: It cannot be installed or loaded.
+    """
+    try:
+        wanted = Wanted(target, **(how or {}))
+    except TypeError as exc:
+        raise SourceError(f"verifiers:{target}: accepted are python, verifiers and packages: {exc}") from exc
+    return VerifiersSource(wanted, {name: _value(text) for name, text in arguments.items()})
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@dataclass
+class VerifiersSource(Source):
+    """A verifiers environment in a worker that all its sessions share."""
+
+    wanted: Wanted
+    arguments: Mapping[str, Any]
+    own_process: bool = field(default=True, init=False)
+    _worker: ForeignWorker | None = field(default=None, init=False, repr=False)
+    _about: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def describe(self) -> Description:
+        about = self._start()[1]
+        name = about["name"]
+        return Description(
+            name=name,
+            description=f"{name}: a {about['class']} of verifiers, stepped by messages.",
+            action=schema(ChatAction),
+            observation=schema(ChatObservation),
+            state=schema(State),
+            extensions={"verifiers": about},
+            own_tools=True,
+        )
+
+    def create(self) -> Environment:
+        worker, about = self._start()
+        return VerifiersEnvironment(worker, about)
+
+    def tasks(self) -> Tasks:
+        worker, about = self._start()
+        return _Tasks(worker, about["splits"])
+
+    def close(self) -> None:
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+
+    def _start(self) -> tuple[ForeignWorker, dict[str, Any]]:
+        with self._lock:
+            if self._worker is None:
+                interpreter = prepare(self.wanted)
+                spec = {"module": interpreter.module, "arguments": self.arguments}
+                try:
+                    worker = ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module)
+                    self._about = worker.ready(LOAD_TIMEOUT)
+                except WorkerFailed as exc:
+                    raise SourceError(f"verifiers:{self.wanted.target} cannot be loaded: {exc}") from exc
+                self._worker = worker
+            return self._worker, self._about
+
+
+class VerifiersEnvironment(Environment):
+    """One session's rollouts."""
+
+    def __init__(self, worker: ForeignWorker, about: Mapping[str, Any]) -> None:
+        self._worker = worker
+        self._splits: Mapping[str, int] = about["splits"]
+        self._tools: Sequence[Mapping[str, Any]] = about["tools"]
+        self._session = str(uuid.uuid4())
+        self._random = random.Random()
+        self._state = State()
+        self._last: StepResult | None = None
+
+    def reset(
+        self,
+        /,
+        *,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        split: Any = None,
+        index: Any = None,
+        **options: Any,
+    ) -> StepResult:
+        """Begin the rollout of a task: `index` of `split`, which is the first one that there is.
+
+        Without an index the seed chooses: the task `seed` modulo their number; without a seed it is random.
+        """
+        if options:
+            raise _invalid(
+                next(iter(options)), "there is no such argument; accepted are seed, episode_id, split, index"
+            )
+        split = next(iter(self._splits)) if split is None else split
+        if split not in self._splits:
+            raise _invalid("split", f"{split!r} is no split; accepted are {', '.join(self._splits)}")
+        if index is None:
+            index = self._random.randrange(self._splits[split]) if seed is None else seed % self._splits[split]
+        if type(index) is not int or not 0 <= index < self._splits[split]:
+            raise _invalid("index", f"{index!r} is no task of {split!r}; accepted is 0 to {self._splits[split] - 1}")
+        turn = self._ask("reset", split=split, index=index)
+        self._state = State(episode_id=episode_id or str(uuid.uuid4()), split=split, index=index)
+        self._last = _result(turn, {"task": {key: turn["task"][key] for key in ("split", "index", "id")}})
+        return StepResult(self._last.observation, None, self._last.done)
+
+    def step(self, action: Mapping[str, Any], /, **options: Any) -> StepResult:
+        """The policy's message. After the end the last observation comes again, with the reward 0.0.
+
+        `{"type": "list_tools"}` and `{"type": "call_tool", "tool_name", "arguments"}` are accepted too: a call is the
+        message that makes it, or says it, for the tool `say`.
+        """
+        offered = self._tools if self._last is None else self._last.observation["tools"]
+        if action.get("type") == "list_tools":
+            return StepResult({"tools": calls.tools(offered)})
+        if action.get("type") == "call_tool":
+            return calls.result(CallToolAction.model_validate(action), offered, self._step)
+        return self._step(ChatAction.model_validate(action))
+
+    def _step(self, message: ChatAction) -> StepResult:
+        if message.content is None and not message.tool_calls:
+            raise _invalid("content", "null is accepted only where tool_calls has calls")
+        if self._last is None:
+            raise InvalidAction("no rollout has begun; reset first", [])
+        if self._last.done:
+            return StepResult(self._last.observation, None if self._last.reward is None else 0.0, True)
+        turn = self._ask("step", action=message.model_dump())
+        self._state.step_count += 1
+        self._last = _result(turn, {})
+        return self._last
+
+    def state(self) -> Mapping[str, Any]:
+        return self._state.model_dump()
+
+    def close(self) -> None:
+        self._ask("close")
+
+    def _ask(self, op: str, **arguments: Any) -> Any:
+        try:
+            return self._worker.ask(op, session=self._session, **arguments)
+        except Refused as exc:
+            raise InvalidAction(str(exc), []) from exc
+
+
+class _Tasks(Tasks):
+    def __init__(self, worker: ForeignWorker, splits: Mapping[str, int]) -> None:
+        self._worker = worker
+        self._splits = splits
+
+    def splits(self) -> list[Any]:
+        return list(self._splits)
+
+    def tasks(self, split: str) -> list[Any]:
+        return self.task_range(split, None, None)
+
+    def num_tasks(self, split: str) -> int:
+        return self._splits.get(split, 0)
+
+    def task(self, split: str, index: int) -> Any:
+        if not 0 <= index < self.num_tasks(split):
+            raise IndexError(index)
+        return self.task_range(split, index, index + 1)[0]
+
+    def task_range(self, split: str, start: int | None, stop: int | None) -> list[Any]:
+        size = self.num_tasks(split)
+        first, last, _ = slice(start, stop).indices(size)
+        found: list[Any] = self._worker.ask("tasks", split=split, start=first, stop=last) if first < last else []
+        return found
+
+
+def _result(turn: Mapping[str, Any], info: Mapping[str, Any]) -> StepResult:
+    done = turn["done"]
+    truncated = bool(turn.get("truncated"))
+    observation = {
+        "messages": turn["messages"],
+        "tools": turn["tools"],
+        "agent": turn.get("agent"),
+        "terminated": done and not truncated,
+        "truncated": truncated,
+        "stop": turn.get("stop"),
+        "error": turn.get("error"),
+        "info": {**turn["info"], **info},
+    }
+    return StepResult(observation, turn.get("reward") if done else 0.0, done)
+
+
+def _invalid(where: str, message: str) -> InvalidAction:
+    return InvalidAction(f"{where}: {message}", [{"type": "value_error", "loc": [where], "msg": message}])

@@ -184,6 +184,22 @@ def _odd(code: int, *, ends: bool) -> Any:
     return serve_rpc
 
 
+def _unread(response: Frame, *, text: bool, ends: bool = False) -> Any:
+    """A method `serve_rpc` that gives one answer to all text that is no JSON, or to all binary messages."""
+
+    def serve_rpc(self: Tools, channel: Channel, session: Session) -> None:
+        while True:
+            payload, is_text = channel.receive()
+            request = parse(payload, is_text)
+            wrong = request is None and is_text is text
+            self.say_rpc(channel, response if wrong else self.answer_rpc(session, request))
+            if wrong and ends:
+                channel.close(1000)
+                raise Gone
+
+    return serve_rpc
+
+
 def _frames(env_of: Callable[[Healthy, Session], Any]) -> Any:
     """A method `on_mcp` that runs tools on another environment."""
 
@@ -224,6 +240,16 @@ tool_defect("the refusal of WS /mcp has an id", "MCP-31", refuse_rpc=_refused(0,
 tool_defect("WS /mcp is refused in the handshake when it is full", "MCP-31", upgrade=_full_by_503)
 tool_defect("an array ends WS /mcp", "MCP-32", serve_rpc=_odd(-32600, ends=True))
 tool_defect("-32000 for an array on WS /mcp", "MCP-32", serve_rpc=_odd(-32000, ends=False))
+tool_defect("-32600 for what is not JSON on WS /mcp", "MCP-66", serve_rpc=_unread(
+    rpc_error(None, -32600, "Invalid request"), text=True))  # fmt: skip
+tool_defect("an id for what is not JSON on WS /mcp", "MCP-66", serve_rpc=_unread(
+    rpc_error(0, -32700, "Parse error"), text=True))  # fmt: skip
+tool_defect("what is not JSON ends WS /mcp", "MCP-66", "MCP-32", serve_rpc=_unread(
+    rpc_error(None, -32700, "Parse error"), text=True, ends=True))  # fmt: skip
+tool_defect("a binary message ends WS /mcp", "MCP-67", serve_rpc=_unread(
+    rpc_error(None, -32000, "'text'"), text=False, ends=True))  # fmt: skip
+tool_defect("a binary message has a result on WS /mcp", "MCP-67", serve_rpc=_unread(
+    {"jsonrpc": "2.0", "id": None, "result": {}}, text=False))  # fmt: skip
 tool_defect("each frame has a new environment", "MCP-33", on_mcp=_frames(lambda self, session: self.build()))
 tool_defect("frames have an environment of their own", "MCP-33", on_mcp=_frames(_own_of_frames()))
 tool_defect("a create in a frame gives a new id", "MCP-34", on_mcp=in_frames(_always_new))

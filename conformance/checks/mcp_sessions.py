@@ -265,6 +265,23 @@ def odd_messages(view: View) -> None:
         view.ask("mcp.socket", f"after.{name}")
 
 
+@check("MCP-66")
+def cut_messages(view: View) -> None:
+    _open(view)
+    response = view.ask("mcp.socket", "odd.cut").frame
+    expect_code("odd.cut", "WS /mcp", response, -32700)
+    expect("id" in response and response["id"] is None, f"a message that is not JSON is answered {short(response)}")
+    view.ask("mcp.socket", "after.cut")
+
+
+@check("MCP-67")
+def binary_messages(view: View) -> None:
+    _open(view)
+    response = view.ask("mcp.socket.other", "odd.binary").frame
+    expect(code_of(response) is not None, f"a binary message is answered {short(response)}, expected an error")
+    view.ask("mcp.socket.other", "after.binary")
+
+
 @check("MCP-33")
 def frames_share(view: View) -> None:
     _expect_kept(view, "mcp.tools.frames")

@@ -91,13 +91,15 @@ def socket(probe: Probe) -> None:
         for name in ON_SOCKETS:
             session.ask(REQUESTS[name], name)
         session.quiet()
-        for name, message in (("array", "[1,2]"), ("text", '"tools/list"'), ("number", "5")):
+        for name, message in (("cut", "{bad"), ("array", "[1,2]"), ("text", '"tools/list"'), ("number", "5")):
             session.ask(message, f"odd.{name}")
             session.ask(rpc("tools/list"), f"after.{name}")
     if session.socket.is_open:
         with probe.session("mcp.socket.other", "/mcp") as session:
             session.ask(rpc(CREATE), "create")
             call_twice(session, calls, lambda request: request)
+            session.ask(b"{}", "odd.binary")
+            session.ask(rpc("tools/list"), "after.binary")
 
 
 @scenario("mcp.tools", "mcp")

@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from interop.environment import RawJSON, StepResult
 from interop.errors import CannotCarry
-from interop.protocol import binary
+from interop.protocol import binary, jsonrpc
 from interop.protocol.frames import ErrorCode, FrameError
 
 MSGPACK_V1 = "interop.msgpack.v1"
@@ -78,6 +78,36 @@ class JsonCodec:
             b"true" if result.done else b"false",
             b',"metadata":' + to_json(result.metadata, inf_nan_mode="null") if result.metadata else b"",
         )
+
+
+class RpcCodec(JsonCodec):
+    """The messages of `WS /mcp`, as the official server writes them: each is the `data` of an `mcp` frame.
+
+    An error frame is an error response; its `id` is that of the request, where it is known.
+    """
+
+    def decode(self, payload: bytes, *, text: bool) -> Any:
+        if not text:
+            raise FrameError(ErrorCode.INVALID_JSON, "Parse error: binary messages are not part of this session")
+        try:
+            request = json.loads(payload.decode())
+        except (ValueError, RecursionError) as exc:
+            raise FrameError(ErrorCode.INVALID_JSON, f"Parse error: {exc}") from None
+        if not isinstance(request, dict):
+            raise FrameError(ErrorCode.INVALID_JSON, "Parse error")
+        return {"type": "mcp", "data": request}
+
+    def encode(self, frame: Mapping[str, Any]) -> bytes:
+        data = frame["data"]
+        if frame["type"] == "error":
+            extra = {key: value for key, value in data.items() if key not in ("message", "code")}
+            code = _RPC_CODES.get(data["code"], jsonrpc.SERVER_ERROR)
+            data = jsonrpc.failure(frame.get("id"), code, data["message"], extra or None)
+        return json.dumps(data).encode()
+
+
+_RPC_CODES = {ErrorCode.INVALID_JSON: jsonrpc.PARSE_ERROR, ErrorCode.EXECUTION_ERROR: jsonrpc.INTERNAL_ERROR}
+"""Of an error in one request; all others end the session."""
 
 
 class MsgpackCodec:

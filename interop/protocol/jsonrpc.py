@@ -73,8 +73,18 @@ def answer(data: Any, tools: Tools, *, session_id: str | None = None) -> dict[st
         case method if method == CREATE and session_id is not None:
             return success(request.id, {"session_id": session_id})
         case method if method == CLOSE and session_id is not None:
-            return failure(request.id, INVALID_REQUEST, "Cannot close the session of the socket that asks")
+            return _close(request, session_id)
     return failure(request.id, METHOD_NOT_FOUND, f"Method not found: {request.method}")
+
+
+def _close(request: JsonRpcRequest, own: str) -> dict[str, Any]:
+    """The response of a session to a close: its own ends with its socket, and it knows no other."""
+    id = request.params.get("session_id")
+    if not id:
+        return failure(request.id, INVALID_PARAMS, "Invalid params - 'session_id' is required")
+    if id != own:
+        return failure(request.id, INVALID_PARAMS, f"Unknown session_id: {id}")
+    return failure(request.id, INVALID_REQUEST, "Cannot close active WebSocket-managed session via MCP method")
 
 
 def success(id: str | int | None, result: Any) -> dict[str, Any]:

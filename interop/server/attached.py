@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from interop.protocol.frames import ErrorCode
-from interop.protocol.session import ServerSession
+from interop.protocol.frames import ErrorCode, error
 from interop.server.connection import PATH, greet
 from interop.server.hosted import CODEC, Hosted, Hosts, serve_attached
-from interop.websocket import Closed
+from interop.websocket import Closed, Connection
 
 
-def wanted_session(handshake: bytes) -> str:
-    """The session that a handshake asks for; empty for none."""
+def wanted(handshake: bytes) -> tuple[str, str]:
+    """The path that a handshake asks for, and the session; empty for none."""
     line = handshake.split(b"\r\n", 1)[0].split(b" ")
-    if len(line) != 3 or b"session_id=" not in line[1]:
-        return ""
-    target = urlsplit(line[1].decode("latin-1"))
-    return parse_qs(target.query).get("session_id", [""])[0] if target.path == PATH else ""
+    path, _, query = line[1].decode("latin-1").partition("?") if len(line) == 3 else ("", "", "")
+    return path, parse_qs(query).get("session_id", [""])[0] if path == PATH else ""
 
 
 def attach(sock: socket.socket, handshake: bytes, hosts: Hosts, hosted: Hosted) -> None:
@@ -32,8 +29,15 @@ def attach(sock: socket.socket, handshake: bytes, hosts: Hosts, hosted: Hosted) 
     if hosts.attach(hosted):
         serve_attached(connection, hosts, hosted)
         return
-    why = f"Session {hosted.id} already has an attached WebSocket"
+    refuse(
+        connection,
+        CODEC.encode(error(ErrorCode.SESSION_ERROR, f"Session {hosted.id} already has an attached WebSocket")),
+    )
+
+
+def refuse(connection: Connection, words: bytes) -> None:
+    """End a connection for which there is no session."""
     with contextlib.suppress(Closed):
-        connection.send(ServerSession(CODEC).refuse(ErrorCode.SESSION_ERROR, why), text=True)
+        connection.send(words, text=True)
         connection.close(1000)
     connection.abort()

@@ -70,7 +70,7 @@ def run_connection(
         return
     connection, request = greeting
     connection.resume(backlog)
-    session = Session(source, codec(connection.protocol.subprotocol))
+    session = Session(source, codec(connection.protocol.subprotocol), show_rewards=settings.show_rewards)
     watched = Watched(connection, session.protocol, release)
     serving = Serving(connection, session, watched, supervisor, release, expose)
     refusal = _refusal(session, request, full)
@@ -89,11 +89,18 @@ def run_connection(
 
 
 def greet(
-    sock: socket.socket, handshake: bytes, settings: Settings, *, answer: bool = True, binary: bool = True
+    sock: socket.socket,
+    handshake: bytes,
+    settings: Settings,
+    *,
+    path: str = PATH,
+    answer: bool = True,
+    binary: bool = True,
 ) -> tuple[Connection, Request] | None:
     """Answer the opening handshake: the open connection and its request, or None if it was refused.
 
     `answer=False` comes to the same result without sending it; without `binary` messages are JSON whatever is offered.
+    Another path than `path` is refused.
     """
     protocol = ServerProtocol(
         subprotocols=[Subprotocol(MSGPACK_V1)] if binary else None,
@@ -107,7 +114,7 @@ def greet(
     if not events or not isinstance(events[0], Request):
         return None
     request = events[0]
-    status = _forbidden(request, settings)
+    status = _forbidden(request, path, settings)
     if status is None:
         response = protocol.accept(request)
         del response.headers["Date"]
@@ -137,9 +144,9 @@ def _refusal(session: Session, request: Request, full: tuple[int, int] | None) -
     return None
 
 
-def _forbidden(request: Request, settings: Settings) -> int | None:
+def _forbidden(request: Request, path: str, settings: Settings) -> int | None:
     headers = request.headers
-    if urlsplit(request.path).path != PATH:
+    if urlsplit(request.path).path != path:
         return 403  # what the official server's stack answers where there is no such WebSocket
     if not authorized(headers.get("Authorization"), settings.token):
         return 401

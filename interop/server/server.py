@@ -16,9 +16,10 @@ import uvicorn
 from interop._sockets import abort
 from interop.environment import Description, Source
 from interop.errors import InteropError
-from interop.server.attached import attach, wanted_session
+from interop.server.attached import attach, wanted
 from interop.server.hosted import Hosts
 from interop.server.http import build_app
+from interop.server.mcp_socket import MCP_PATH, serve_mcp
 from interop.server.runner import CLOSE_TIMEOUT, Runner, SessionThreads, ThreadRunner
 from interop.server.settings import Settings
 
@@ -117,7 +118,11 @@ class Server:
         self._runner.stop()
 
     def _accept(self, sock: socket.socket, handshake: bytes) -> None:
-        hosted = self._hosts.get(wanted_session(handshake))
+        path, id = wanted(handshake)
+        if path == MCP_PATH:
+            self._threads.start(serve_mcp, sock, handshake, self._hosts)
+            return
+        hosted = self._hosts.get(id)
         if hosted is not None:
             self._threads.start(attach, sock, handshake, self._hosts, hosted)
             return
@@ -166,7 +171,7 @@ def _nothing() -> None:
 
 
 def _runner(source: Source, settings: Settings) -> Runner:
-    if settings.isolation == "process":
+    if settings.isolation == "process" and not source.own_process:
         from interop.server.workers import ProcessRunner
 
         return ProcessRunner(source, settings)

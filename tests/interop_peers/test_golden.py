@@ -1,8 +1,9 @@
 """Our server answers what the official 0.10.0 server answered, byte for byte, but for the deviations listed here.
 
-The transcripts in `tests/golden` were recorded from the official server with `probe_env.py`. Each is replayed against
-our server running the same environment. A case in `DEVIATIONS` must be answered as the table says, everything else as
-the transcript says; so an unlisted difference fails, and so does a listed one that is gone.
+The transcripts in `tests/golden` were recorded from the official server with `probe_env.py`, those of `WS /mcp` with
+`mcp_env.py`. Each is replayed against our server running the same environment. A case in `DEVIATIONS` must be answered
+as the table says, everything else as the transcript says; so an unlisted difference fails, and so does a listed one
+that is gone.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from tests.interop_peers.replay import http_case, normal_events, normal_response
 Case = dict[str, Any]
 GOLDEN: dict[str, Case] = {
     name: case
-    for file in ("ws_simulation", "http_simulation", "reset_arguments")
+    for file in ("ws_simulation", "http_simulation", "reset_arguments", "mcp_socket")
     for name, case in json.loads((ROOT / f"tests/golden/{file}.json").read_text()).items()
 }
 WS = {name: case for name, case in GOLDEN.items() if "events" in case}
+MCP = [name for name, case in WS.items() if case["path"] == "/mcp"]
 HTTP = {name: case for name, case in GOLDEN.items() if "request" in case}
 
 # What the client of a transcript did beyond what the transcript shows.
@@ -159,7 +161,53 @@ def _with_tools() -> list[Any]:
     return [HANDSHAKE, events[1], listed, events[3], called, *events[5:]]
 
 
+def _rpc(response: dict[str, Any]) -> dict[str, str]:
+    """A message of `WS /mcp`."""
+    return {"s2c": json.dumps({"jsonrpc": "2.0", **response})}
+
+
+def _unreadable(message: str) -> dict[str, str]:
+    return _rpc({"id": None, "error": {"code": -32700, "message": message, "data": None}})
+
+
+def _socket_of_tools() -> list[Any]:
+    """The transcript with the list of tools in our form, and a last message that does not end the session."""
+    events = normal_events(WS["ws /mcp"])
+    tools = [
+        {"name": tool["name"], "description": tool["description"] or "", "inputSchema": tool["inputSchema"]}
+        for tool in json.loads(events[2]["s2c"])["result"]["tools"]
+    ]
+    return [HANDSHAKE, events[1], _rpc({"id": 1, "result": {"tools": tools}}), *events[3:-2], *_NO_OBJECT]
+
+
+_NO_OBJECT = [_unreadable("Parse error"), END]
+
+
+def _socket_of_actions() -> list[Any]:
+    """The transcript with a list and a result in our form, which has no reward."""
+    events = normal_events(WS["ws /mcp of other tool environments"])
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}}
+    tools = [{"name": "submit", "description": "Submit.", "inputSchema": schema}]
+    value = {"score": 1.0, "n": 1}
+    content = [{"type": "text", "text": _compact(value)}]
+    result = {"content": content, "structured_content": value, "meta": None, "data": value, "is_error": False}
+    listed, called = _rpc({"id": 1, "result": {"tools": tools}}), _rpc({"id": 2, "result": result})
+    return [HANDSHAKE, events[1], listed, events[3], called, END]
+
+
 DEVIATIONS = {
+    # WS /mcp
+    "ws /mcp": Deviation(
+        _socket_of_tools(), "tools have one form, and a message that is no object does not end the session", "DEV-17"
+    ),
+    "ws /mcp binary": Deviation(
+        [HANDSHAKE, {"c2s": b"{}"}, _unreadable("Parse error: binary messages are not part of this session"), END],
+        "the official server ends the session with -32000 \"'text'\"",
+        "DEV-17",
+    ),
+    "ws /mcp of other tool environments": Deviation(
+        _socket_of_actions(), "tools and results have one form, and no reward is in it", "DEV-21"
+    ),
     # WebSocket
     "mcp on non-mcp env": Deviation(
         _with_tools(), "agents can act in an environment without tools of its own", "DEV-21"
@@ -267,9 +315,26 @@ def test_http_answers_as_the_official_server(server: str, name: str) -> None:
         assert answer == deviation.expected
 
 
-@pytest.mark.parametrize("name", WS)
+@pytest.mark.parametrize("name", [name for name in WS if name not in MCP])
 def test_ws_answers_as_the_official_server(server: str, name: str) -> None:
     """A WebSocket client that sends the recorded frames gets the recorded frames and close code."""
+    _replay(server, name)
+
+
+@pytest.fixture(scope="module")
+def tool_servers(serve_ours: Serve) -> Iterator[dict[str, str]]:
+    """The servers of the transcripts of `WS /mcp`."""
+    with serve_ours("openenv:mcp_env:app") as url, serve_ours("openenv:mcp_env:style_app") as style_url:
+        yield {name: style_url if "other" in name else url for name in MCP}
+
+
+@pytest.mark.parametrize("name", MCP)
+def test_mcp_sockets_answer_as_the_official_server(tool_servers: dict[str, str], name: str) -> None:
+    """A client of `WS /mcp` that sends the recorded requests gets the recorded responses and close code."""
+    _replay(tool_servers[name], name)
+
+
+def _replay(server: str, name: str) -> None:
     official = [HANDSHAKE if event == OFFICIAL_HANDSHAKE else event for event in normal_events(WS[name])]
     expected = official
     if name in DEVIATIONS:

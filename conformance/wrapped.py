@@ -44,7 +44,8 @@ def is_wrapped(view: View) -> bool:
         return True
     reply = next(iter(view.replies("observation")), None)
     shown = reply.data.get("observation") if reply is not None else None
-    return isinstance(shown, dict) and len(shown.keys() & {"obs", "terminated", "truncated"}) >= 2
+    # Environments of language models tell terminated and truncated apart too.
+    return isinstance(shown, dict) and "obs" in shown and bool(shown.keys() & {"terminated", "truncated"})
 
 
 def space(view: View, key: str) -> Space:

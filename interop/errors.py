@@ -4,6 +4,7 @@
     ├── SourceError            a source that cannot be resolved, imported or built
     ├── CannotCarry            a value that has no exact form on the wire
     ├── InvalidAction          an action (or reset argument) that the environment refuses; the episode is untouched
+    ├── EnvironmentLost        an environment that is gone for good, which ends its session
     ├── ProtocolError          the peer does not speak OpenEnv, or a frame out of turn
     ├── ServerError            an error frame; the session lives on
     │   ├── ValidationError    code VALIDATION_ERROR, with the list of what was wrong in `errors`
@@ -59,6 +60,10 @@ class InvalidAction(InteropError):
     def __init__(self, message: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(message)
         self.errors = [dict(error) for error in errors]
+
+
+class EnvironmentLost(InteropError):
+    """Raised by an environment that is gone, with its process say: the server ends the session with the text."""
 
 
 class ProtocolError(InteropError):

@@ -24,7 +24,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from interop.errors import InteropError
+from interop.errors import EnvironmentLost, InteropError
 
 LOG_LINES = 20
 """Last lines of a worker's log that the error of its death has."""
@@ -33,7 +33,7 @@ STOP_TIMEOUT = 5.0
 
 
 class WorkerFailed(InteropError):
-    """What the worker was asked for failed, or the worker has ended."""
+    """What the worker was asked for failed."""
 
 
 class Refused(InteropError):
@@ -94,17 +94,22 @@ class ForeignWorker:
         return about
 
     def ask(self, op: str, **arguments: Any) -> Any:
-        """The answer to a request; blocks until it is there. Raises `Refused` or `WorkerFailed`."""
+        """The answer to a request; blocks until it is there. Raises `Refused`, `WorkerFailed` or `EnvironmentLost`."""
         answer: Future[Any] = Future()
         with self._lock:
             if self._ended is not None:
-                raise WorkerFailed(self._ended)
+                raise EnvironmentLost(self._ended)
             self._next += 1
             self._asked[self._next] = answer
             line = json.dumps({"id": self._next, "op": op, **arguments}).encode() + b"\n"
             with contextlib.suppress(OSError):  # its end is told by the reader
                 self._socket.sendall(line)
         return answer.result()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._ended is not None
 
     def stop(self) -> None:
         """End the worker, after it has closed its sessions."""
@@ -142,7 +147,7 @@ class ForeignWorker:
             waiting = list(self._asked.values())
             self._asked.clear()
         for answer in waiting:
-            answer.set_exception(WorkerFailed(why))
+            answer.set_exception(EnvironmentLost(why))
         if not self._ready.done():
             self._ready.set_exception(WorkerFailed(why))
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field
 
 from converters.verifiers.chat import ChatAction, ToolCall
@@ -54,20 +55,28 @@ def result(
 ) -> StepResult:
     """The step of a call; its observation also has `tool_name` and `result`, the text that came back.
 
-    Raises `InvalidAction` for a tool that is not offered.
+    Raises `InvalidAction` for a tool that is not offered, and for arguments that its schema does not allow.
     """
-    if action.tool_name not in {tool["name"] for tool in tools(offered)}:
-        raise InvalidAction(f"Unknown tool: {action.tool_name!r}", [])
-    done = step(_message(action))
+    known = {tool["name"]: tool["input_schema"] for tool in tools(offered)}
+    if action.tool_name not in known:
+        raise _refused("tool_name", f"Unknown tool: {action.tool_name!r}", action.tool_name)
+    unfit = next(Draft202012Validator(known[action.tool_name]).iter_errors(action.arguments), None)
+    if unfit is not None:
+        raise _refused("arguments", f"{action.tool_name}: {unfit.message}", action.arguments)
+    done = step(_message(action, says=known[action.tool_name] is SAY["input_schema"]))
     observation = done.observation
     text = "\n".join(filter(None, (_text(message) for message in observation["messages"])))
     extended = {**observation, "tool_name": action.tool_name, "result": text or (OVER if done.done else "")}
     return StepResult(extended, done.reward, done.done)
 
 
-def _message(action: CallToolAction) -> ChatAction:
-    if action.tool_name == SAY["name"] and action.arguments.keys() == {"content"}:
-        return ChatAction(content=str(action.arguments["content"]))
+def _refused(where: str, why: str, value: Any) -> InvalidAction:
+    return InvalidAction(why, [{"type": "value_error", "loc": [where], "msg": why, "input": value}])
+
+
+def _message(action: CallToolAction, *, says: bool) -> ChatAction:
+    if says:
+        return ChatAction(content=action.arguments["content"])
     call = ToolCall(id=f"call_{uuid.uuid4().hex[:12]}", name=action.tool_name, arguments=action.arguments)
     return ChatAction(content="", tool_calls=[call])
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from converters.verifiers import calls
 from converters.verifiers.calls import CallToolAction
 from converters.verifiers.chat import ChatAction, ChatObservation, State, schema
@@ -18,6 +20,7 @@ from converters.verifiers.interpreter import Wanted, prepare
 from interop.environment import Description, Environment, Source, StepResult, Tasks
 from interop.errors import InvalidAction, SourceError
 from interop.foreign import ForeignWorker, Refused, WorkerFailed
+from interop.protocol.frames import error_list
 
 SCRIPT = Path(__file__).parent / "worker" / "main.py"
 LOAD_TIMEOUT = 300.0
@@ -90,7 +93,7 @@ class VerifiersSource(Source):
 
     def _start(self) -> tuple[ForeignWorker, dict[str, Any]]:
         with self._lock:
-            if self._worker is None:
+            if self._worker is None or self._worker.ended:
                 interpreter = prepare(self.wanted)
                 spec = {"module": interpreter.module, "arguments": self.arguments}
                 try:
@@ -129,16 +132,18 @@ class VerifiersEnvironment(Environment):
         Without an index the seed chooses: the task `seed` modulo their number; without a seed it is random.
         """
         if options:
-            raise _invalid(
-                next(iter(options)), "there is no such argument; accepted are seed, episode_id, split, index"
-            )
+            name, value = next(iter(options.items()))
+            raise _invalid(name, "there is no such argument; accepted are seed, episode_id, split, index", value)
         split = next(iter(self._splits)) if split is None else split
         if split not in self._splits:
-            raise _invalid("split", f"{split!r} is no split; accepted are {', '.join(self._splits)}")
+            raise _invalid("split", f"{split!r} is no split; accepted are {', '.join(self._splits)}", split)
+        if seed is not None:
+            self._random = random.Random(seed)
         if index is None:
             index = self._random.randrange(self._splits[split]) if seed is None else seed % self._splits[split]
         if type(index) is not int or not 0 <= index < self._splits[split]:
-            raise _invalid("index", f"{index!r} is no task of {split!r}; accepted is 0 to {self._splits[split] - 1}")
+            message = f"{index!r} is no task of {split!r}; accepted is 0 to {self._splits[split] - 1}"
+            raise _invalid("index", message, index)
         turn = self._ask("reset", split=split, index=index)
         self._state = State(episode_id=episode_id or str(uuid.uuid4()), split=split, index=index)
         self._last = _result(turn, {"task": {key: turn["task"][key] for key in ("split", "index", "id")}})
@@ -154,15 +159,16 @@ class VerifiersEnvironment(Environment):
         if action.get("type") == "list_tools":
             return StepResult({"tools": calls.tools(offered)})
         if action.get("type") == "call_tool":
-            return calls.result(CallToolAction.model_validate(action), offered, self._step)
-        return self._step(ChatAction.model_validate(action))
+            return calls.result(_parse(CallToolAction, action), offered, self._step)
+        return self._step(_parse(ChatAction, action))
 
     def _step(self, message: ChatAction) -> StepResult:
         if message.content is None and not message.tool_calls:
-            raise _invalid("content", "null is accepted only where tool_calls has calls")
+            raise _invalid("content", "null is accepted only where tool_calls has calls", None)
         if self._last is None:
-            raise InvalidAction("no rollout has begun; reset first", [])
+            raise RuntimeError("no rollout has begun; reset first")
         if self._last.done:
+            self._state.step_count += 1
             return StepResult(self._last.observation, None if self._last.reward is None else 0.0, True)
         turn = self._ask("step", action=message.model_dump())
         self._state.step_count += 1
@@ -179,7 +185,7 @@ class VerifiersEnvironment(Environment):
         try:
             return self._worker.ask(op, session=self._session, **arguments)
         except Refused as exc:
-            raise InvalidAction(str(exc), []) from exc
+            raise _invalid(op, str(exc), arguments) from exc
 
 
 class _Tasks(Tasks):
@@ -212,6 +218,7 @@ def _result(turn: Mapping[str, Any], info: Mapping[str, Any]) -> StepResult:
     done = turn["done"]
     truncated = bool(turn.get("truncated"))
     observation = {
+        "metadata": {},
         "messages": turn["messages"],
         "tools": turn["tools"],
         "agent": turn.get("agent"),
@@ -224,5 +231,13 @@ def _result(turn: Mapping[str, Any], info: Mapping[str, Any]) -> StepResult:
     return StepResult(observation, turn.get("reward") if done else 0.0, done)
 
 
-def _invalid(where: str, message: str) -> InvalidAction:
-    return InvalidAction(f"{where}: {message}", [{"type": "value_error", "loc": [where], "msg": message}])
+def _parse[Model: BaseModel](model: type[Model], action: Mapping[str, Any]) -> Model:
+    try:
+        return model.model_validate(action)
+    except ValidationError as exc:
+        raise InvalidAction(str(exc), error_list(exc)) from exc
+
+
+def _invalid(where: str, message: str, value: Any) -> InvalidAction:
+    entry = {"type": "value_error", "loc": [where], "msg": message, "input": value}
+    return InvalidAction(f"{where}: {message}", [entry])

@@ -12,7 +12,7 @@ import pydantic
 from pydantic_core import to_json
 
 from interop.environment import Environment, RawJSON, Source, StepResult
-from interop.errors import CannotCarry, InvalidAction
+from interop.errors import CannotCarry, EnvironmentLost, InvalidAction
 from interop.protocol import jsonrpc
 from interop.protocol.codecs import Codec
 from interop.protocol.frames import ErrorCode, FrameError, Request, error, invalid
@@ -93,6 +93,8 @@ class Session:
             return protocol.reply(invalid(exc).frame())
         except InvalidAction as exc:
             return protocol.reply(error(ErrorCode.VALIDATION_ERROR, "Invalid message", errors=exc.errors))
+        except EnvironmentLost:
+            raise
         except Exception as exc:
             return protocol.reply(error(ErrorCode.EXECUTION_ERROR, text_of(exc)))
 
@@ -235,4 +237,6 @@ def _vector(environment: Environment, data: Mapping[str, Any]) -> Mapping[str, A
     try:
         return environment.vector(data)
     except NotImplementedError:
-        raise FrameError(ErrorCode.VALIDATION_ERROR, "Invalid message: this environment has no vector form") from None
+        why = "this environment has no vector form"
+        entry = {"type": "value_error", "loc": ["type"], "msg": why, "input": "vector"}
+        raise FrameError(ErrorCode.VALIDATION_ERROR, f"Invalid message: {why}", errors=[entry]) from None

@@ -184,7 +184,7 @@ def test_tokens_and_origins_are_asked_for() -> None:
                 ws(server, **options)
         with pytest.raises(InvalidStatus, match="403"):
             connect(f"ws{server.url.removeprefix('http')}/mcp/more", proxy=None, additional_headers=right)
-        assert server.active_sessions == 0
+        assert eventually(lambda: server.active_sessions == 0)
         with ws(server, additional_headers=right) as socket:
             assert call(socket) == {"count": 1}
 

@@ -46,7 +46,7 @@ class PolicyClient(Client):
 
     async def get_response(self, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **more: Any) -> Any:
         """Wait for the policy."""
-        call = _Call(_plain(prompt), [_dump(tool) for tool in tools or []], more.get("state"))
+        call = _Call(_messages(prompt), tools or [], more.get("state"))
         self.calls.put_nowait(call)
         return await call.response
 
@@ -77,7 +77,7 @@ class PolicyClient(Client):
 class _Call:
     """A model call that waits for its completion."""
 
-    def __init__(self, prompt: list[dict[str, Any]], tools: list[dict[str, Any]], state: Any) -> None:
+    def __init__(self, prompt: list[Any], tools: Sequence[Any], state: Any) -> None:
         self.prompt = prompt
         self.tools = tools
         self.state = state
@@ -96,9 +96,9 @@ class V0Lane:
             raise Refused(f"{name}: load_environment returned a {type(env).__name__}, no verifiers Environment")
         self.env = env
         self._name = name
-        # The time that a policy thinks is not the environment's.
-        if getattr(env, "timeout_seconds", None) is not None:
-            env.timeout_seconds = None
+        for one in _all(env):  # the time that a policy thinks is not the environment's
+            if getattr(one, "timeout_seconds", None) is not None:
+                one.timeout_seconds = None
         self._datasets = {"train": _dataset(env, "train"), "eval": _dataset(env, "eval")}
         self._datasets = {split: rows for split, rows in self._datasets.items() if rows is not None}
         if not self._datasets:
@@ -119,8 +119,8 @@ class V0Lane:
             "splits": {split: len(rows) for split, rows in self._datasets.items()},
             "max_turns": getattr(self.env, "max_turns", None),
             "tools": [_dump(tool) for tool in getattr(self.env, "tool_defs", None) or []],
-            "group": bool(getattr(self.env, "requires_group_rollouts", False)),
-            "weights": weights(self.env.rubric),
+            "group": any(getattr(one, "requires_group_rollouts", False) for one in _all(self.env)),
+            "weights": weights(self.env),
         }
 
     def row(self, split: str, index: int) -> dict[str, Any]:
@@ -150,15 +150,17 @@ class V0Session:
         row = self._lane.row(split, index)
         await self.close()
         env = self._lane.env
+        self._inner = _inner(env, row)
+        self._group = bool(getattr(self._inner, "requires_group_rollouts", False))
         self._client = PolicyClient()
-        self._seen: list[dict[str, Any]] = []
+        self._seen: list[Any] = []
         self._scoring: list[str] = []
         self._call: _Call | None = None
         sampling = dict(getattr(env, "sampling_args", None) or {})
 
         async def rollout() -> Any:
             _errors.set(self._scoring)
-            if getattr(env, "requires_group_rollouts", False):
+            if self._group:
                 outputs = await env.run_group([row], self._client, MODEL, sampling)
                 return outputs[0]
             return await env.run_rollout(row, self._client, MODEL, sampling)
@@ -197,32 +199,34 @@ class V0Session:
 
     def _turn(self, call: _Call) -> dict[str, Any]:
         self._call = call
+        # Only what is new is dumped: a prompt grows with each turn.
         seen, new = len(self._seen), call.prompt
         rewritten = new[:seen] != self._seen
         if not rewritten:
             new = new[seen:]
             # The policy knows what it has just said.
-            if seen and new and new[0].get("role") == "assistant":
+            if seen and new and new[0]["role"] == "assistant":
                 new = new[1:]
         self._seen = call.prompt
         info: dict[str, Any] = {"rewritten": True} if rewritten else {}
         trajectory = call.state.get("trajectory") if isinstance(call.state, Mapping) else None
         if trajectory and trajectory[-1].get("reward") is not None:
             info["turn_reward"] = trajectory[-1]["reward"]
-        return {"messages": new, "tools": call.tools, "done": False, "info": info}
+        tools = [_dump(tool) for tool in call.tools]
+        return {"messages": [_dump(message) for message in new], "tools": tools, "done": False, "info": info}
 
     def _end(self, output: Mapping[str, Any]) -> dict[str, Any]:
         messages = _plain(output.get("completion"))
         last = max((at for at, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
         stop = output.get("stop_condition")
-        single = getattr(self._lane.env, "max_turns", None) == 1
+        single = getattr(self._inner, "max_turns", None) == 1
         truncated = bool(output.get("is_truncated")) or (stop in TRUNCATED and not single)
         error = _error(output.get("error"))
         if error is None and self._scoring:
             error = "the rubric failed: " + "; ".join(self._scoring)
-        if error is None and getattr(self._lane.env, "requires_group_rollouts", False):
+        if error is None and self._group:
             error = "the rubric scores groups of rollouts, and this was one alone"
-        info = {"metrics": dict(output.get("metrics") or {}), "weights": weights(self._lane.env.rubric)}
+        info = {"metrics": dict(output.get("metrics") or {}), "weights": weights(self._inner)}
         if output.get("token_usage"):
             info["usage"] = dict(output["token_usage"])
         return _over(
@@ -264,14 +268,37 @@ def completion(action: Mapping[str, Any]) -> Any:
     )
 
 
-def weights(rubric: Any) -> dict[str, float]:
-    """The weight of each reward function, groups of rubrics flattened."""
+def weights(env: Any) -> dict[str, float]:
+    """The weight of each reward function, groups of environments and of rubrics flattened."""
+    found: dict[str, float] = {}
+    for one in _all(env):
+        found.update(_weights(one.rubric))
+    return found
+
+
+def _weights(rubric: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     for inner in getattr(rubric, "rubrics", None) or []:
-        found.update(weights(inner))
+        found.update(_weights(inner))
     for function, weight in zip(getattr(rubric, "funcs", []), getattr(rubric, "weights", []), strict=False):
         found[getattr(function, "__name__", str(function))] = float(weight)
     return found
+
+
+def _all(env: Any) -> list[Any]:
+    """The environment, or those of an EnvGroup."""
+    group = getattr(env, "env_map", None)
+    return [one for inner in group.values() for one in _all(inner)] if group else [env]
+
+
+def _inner(env: Any, row: Mapping[str, Any]) -> Any:
+    """The one of an EnvGroup that a task is for."""
+    info = row.get("info") or {}
+    info = json.loads(info) if isinstance(info, str) else info
+    route = info.get("env_id") or row.get("task") or ()
+    for name in (route,) if isinstance(route, str) else route:
+        env = (getattr(env, "env_map", None) or {}).get(name, env)
+    return env
 
 
 def _over(
@@ -309,10 +336,12 @@ def _public(row: Mapping[str, Any], split: str, index: int) -> dict[str, Any]:
     return {"split": split, "index": index, "id": row.get("example_id", index), "prompt": _plain(row.get("prompt"))}
 
 
+def _messages(messages: Any) -> list[Any]:
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages or [])
+
+
 def _plain(messages: Any) -> list[dict[str, Any]]:
-    if isinstance(messages, str):
-        return [{"role": "user", "content": messages}]
-    return [_dump(message) for message in messages or []]
+    return [_dump(message) for message in _messages(messages)]
 
 
 def _dump(value: Any) -> dict[str, Any]:

@@ -156,11 +156,6 @@ def judge():
     return vf.SingleTurnEnv(dataset=_tasks([("Say it.", "it")]), rubric=vf.Rubric(funcs=[said, ask]))
 
 
-def slow():
-    """A limit on the rollout's time, in which a policy cannot think."""
-    return guess(timeout_seconds=0.2)
-
-
 def gym(name="leg_counting"):
     """A dataset of reasoning-gym, by verifiers' own environment for it."""
     from verifiers.envs.integrations.reasoninggym_env import ReasoningGymEnv
@@ -168,14 +163,18 @@ def gym(name="leg_counting"):
     return ReasoningGymEnv(gym=name, num_train_examples=5, num_eval_examples=2, seed=1)
 
 
+def mixture():
+    """Several of them in one, which verifiers tells apart by task: 3 of reverse, 3 of guess, then one of each other."""
+    return vf.EnvGroup(
+        # In the time that guess has no policy can think.
+        envs=[reverse(), guess(timeout_seconds=0.2), tools(), shelf(), judge(), group()],
+        env_names=["reverse", "guess", "tools", "shelf", "judge", "group"],
+    )
+
+
 def broken():
     """An environment that cannot be loaded."""
     raise RuntimeError("JUDGE_API_KEY is not set")
-
-
-def empty():
-    """Not an environment."""
-    return {}
 
 
 def _tasks(pairs):
@@ -183,4 +182,4 @@ def _tasks(pairs):
     return Dataset.from_list(rows)
 
 
-KINDS = {make.__name__: make for make in (reverse, guess, tools, shelf, group, judge, slow, gym, broken, empty)}
+KINDS = {make.__name__: make for make in (reverse, guess, tools, shelf, group, judge, gym, mixture, broken)}

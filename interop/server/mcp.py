@@ -49,7 +49,10 @@ class Mcp:
     async def serve(self, request: Request, given: Hosted | None) -> Response:
         """Answer one message. Where a session is given, by MCP alone, in that session, whose episode has begun."""
         try:
-            message = json.loads(await request.body())
+            body = await request.body()
+            message = json.loads(body)
+            if b"\\u" in body:
+                to_json(message)  # what is half of a surrogate pair could be answered by nobody
         except (ValueError, RecursionError):
             message = None
         opening = isinstance(message, dict) and message.get("method") == "initialize"

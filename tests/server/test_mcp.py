@@ -192,8 +192,12 @@ def test_requests_that_are_refused(
 def test_messages_that_are_none(cartpole: interop.Server) -> None:
     """What is no request is refused, and the session lives."""
     agent = Agent(cartpole.url)
-    for body in (b"", b"{", b"[]", b'"x"', b'{"jsonrpc":"1.0","id":1,"method":"ping"}'):
+    surrogates = (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', b'{"jsonrpc":"2.0","id":1,"method":"\\ud800"}')
+    for body in (b"", b"{", b"[]", b'"x"', b'{"jsonrpc":"1.0","id":1,"method":"ping"}', *surrogates):
         assert agent.http.post("/mcp", content=body).status_code == 400
+    for body in surrogates:
+        answer = httpx.post(f"{cartpole.url}/mcp", content=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (200, -32700)
     assert agent.http.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers={
         "MCP-Protocol-Version": "1999-01-01"}).status_code == 400  # fmt: skip
     assert agent.post("nope", {}).json()["error"]["code"] == -32601

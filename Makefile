@@ -3,9 +3,9 @@ PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || echo python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
-OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1
+OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0
 
-.PHONY: setup peers demo certify-demo broken browser test test-all lint bench bench-plots clean
+.PHONY: setup peers demo certify-demo broken browser test test-all lint bench bench-plots bench-verifiers clean
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed) $(OTHERS:%=.venv/peers/%/.installed)
 
@@ -47,11 +47,17 @@ $(UV):
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openai==3.57.0 anthropic==2.13.0
 	@touch $@
 
-# verifiers with its v0 API, and an environment of each kind.
-.venv/peers/verifiers-0.3.1/.installed: | $(UV)
+# verifiers: the last release that has the v0 API, and the first without; with environments of each kind.
+V1 := $(wildcard tests/verifiers_environments/v1_*)
+.venv/peers/verifiers-0.3.1/.installed: $(V1:%=%/pyproject.toml) | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.3.1 reasoning-gym \
-		--editable tests/verifiers_environments/v0_kinds
+		--editable ./tests/verifiers_environments/v0_kinds $(V1:%=--editable ./%)
+	@touch $@
+
+.venv/peers/verifiers-0.4.0/.installed: $(V1:%=%/pyproject.toml) | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 $(V1:%=--editable ./%)
 	@touch $@
 
 demo: setup
@@ -88,6 +94,10 @@ bench: setup peers
 # The curves of docs/images. About five minutes.
 bench-plots: setup peers
 	$(BIN)/python -m tests.benchmarks.scaling
+
+# A verifiers environment through the wire, beside verifiers alone. About two minutes.
+bench-verifiers: setup .venv/peers/verifiers-0.3.1/.installed
+	$(BIN)/python -m tests.benchmarks.verifiers_rates
 
 clean:
 	rm -rf .venv build dist

@@ -89,7 +89,7 @@ def _settle_generation(python: Path, module: str) -> None:
         "import importlib.util, sys; from importlib.metadata import version\n"
         f"spec = importlib.util.find_spec({_slug(module)!r})\n"
         "source = open(spec.origin).read() if spec and spec.origin else ''\n"
-        "print(int('def load_environment' in source), version('verifiers'))"
+        "print(int('load_environment' in source), version('verifiers'))"
     )
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True)
     is_v0, _, version = done.stdout.strip().partition(" ")

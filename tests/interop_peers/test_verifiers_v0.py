@@ -309,6 +309,7 @@ def test_groups_are_not_scored_alone(server: interop.Server, session: interop.Se
     assert "groups of rollouts" in last.observation["error"]
 
 
+@pytest.mark.slow  # a worker of its own
 def test_a_dataset_of_reasoning_gym(verifiers: str) -> None:
     """verifiers' own environment of reasoning-gym gives a right answer its reward."""
     with (

@@ -1,4 +1,4 @@
-"""The model of all seats of a v1 environment: an HTTP server on the loopback interface whose completions are actions."""
+"""The model of all seats of a v1 environment: an HTTP server on the loopback interface; its completions are actions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class Call:
 
     trace: str
     body: dict[str, Any]
-    action: asyncio.Future[Mapping[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    action: asyncio.Future[Mapping[str, Any]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class Endpoint:

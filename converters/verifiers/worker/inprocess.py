@@ -1,4 +1,4 @@
-"""The program of a v1 seat: a loop of chat with tools, as `null` has it, that needs no process and no package of its own.
+"""The program of a v1 seat: a loop of chat with tools, as `null` has it, but without a process of its own.
 
 A harness may run its loop in the process if every model call goes to the endpoint that it is given (`Harness.launch`).
 verifiers loads this module by its name, as a harness.
@@ -6,6 +6,7 @@ verifiers loads this module by its name, as a harness.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -27,7 +28,7 @@ Call = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 class InProcessHarness(Harness[HarnessConfig]):
-    """All seats that have it share one connection pool, for as long as the worker lives."""
+    """One loop for each segment of a seat."""
 
     APPENDS_SYSTEM_PROMPT = True
     SUPPORTS_MCP = True
@@ -35,8 +36,6 @@ class InProcessHarness(Harness[HarnessConfig]):
     SUPPORTS_TOOL_INTERCEPTION = True
     EXECUTES_CODE = False
     NEEDS_CONTAINER = False
-
-    _http: aiohttp.ClientSession | None = None
 
     async def launch(
         self,
@@ -60,7 +59,7 @@ class InProcessHarness(Harness[HarnessConfig]):
             tools, call = await _tools(mcp_urls, self.config.tool_timeout, stack) if mcp_urls else ([], _unknown)
             body = {"model": ctx.model, "messages": messages, **({"tools": tools} if tools else {})}
             while True:
-                status, answer = await self._post(f"{endpoint}/chat/completions", secret, body)
+                status, answer = await _post(f"{endpoint}/chat/completions", secret, body)
                 if status != 200:
                     return ProgramResult(exit_code=1, stdout="", stderr=f"model call: {status} {json.dumps(answer)}")
                 message = answer["choices"][0]["message"]
@@ -79,9 +78,7 @@ class InProcessHarness(Harness[HarnessConfig]):
         except json.JSONDecodeError as exc:
             arguments, broken = text, exc
         if gate is not None:
-            _, decision = await self._post(
-                gate, secret, {"tool_call_id": asked["id"], "name": name, "arguments": arguments}
-            )
+            _, decision = await _post(gate, secret, {"tool_call_id": asked["id"], "name": name, "arguments": arguments})
             if decision["action"] == "stop":
                 raise HarnessError(decision["reason"])
             if decision["action"] == "deny":
@@ -95,14 +92,16 @@ class InProcessHarness(Harness[HarnessConfig]):
             content = await call(name, arguments)
         return {**message, "content": content}
 
-    async def _post(self, url: str, secret: str, body: Any) -> tuple[int, Any]:
-        if self._http is None:
-            # A policy may think as long as it likes, and every session has a call open.
-            self._http = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0)
-            )
-        async with self._http.post(url, json=body, headers={"Authorization": f"Bearer {secret}"}) as response:
-            return response.status, await response.json(content_type=None)
+
+async def _post(url: str, secret: str, body: Any) -> tuple[int, Any]:
+    async with _http().post(url, json=body, headers={"Authorization": f"Bearer {secret}"}) as response:
+        return response.status, await response.json(content_type=None)
+
+
+@functools.cache
+def _http() -> aiohttp.ClientSession:
+    """The connections of all seats. A policy may think as long as it likes, and every session has a call open."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0))
 
 
 async def _unknown(name: str, arguments: dict[str, Any]) -> str:

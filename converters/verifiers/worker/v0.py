@@ -9,7 +9,8 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 try:  # 0.3.1 keeps it in verifiers.legacy
@@ -38,16 +39,16 @@ class _Noted(logging.Handler):
 
 
 class PolicyClient(Client):
-    """A client whose completions are the actions."""
+    """A client whose completions are the actions; `called` takes the calls that wait for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, called: Callable[[_Call], None]) -> None:
         super().__init__(object())
-        self.calls: asyncio.Queue[_Call] = asyncio.Queue()
+        self._called = called
 
     async def get_response(self, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **more: Any) -> Any:
         """Wait for the policy."""
         call = _Call(_messages(prompt), tools or [], more.get("state"))
-        self.calls.put_nowait(call)
+        self._called(call)
         return await call.response
 
     # What stands between that and a provider is not reached.
@@ -145,6 +146,7 @@ class V0Session:
     def __init__(self, lane: V0Lane) -> None:
         self._lane = lane
         self._rollout: asyncio.Task[Any] | None = None
+        self._woken: asyncio.Future[None] | None = None
 
     async def reset(self, *, split: str, index: int) -> dict[str, Any]:
         row = self._lane.row(split, index)
@@ -152,7 +154,8 @@ class V0Session:
         env = self._lane.env
         self._inner = _inner(env, row)
         self._group = bool(getattr(self._inner, "requires_group_rollouts", False))
-        self._client = PolicyClient()
+        self._calls: deque[_Call] = deque()
+        client = PolicyClient(self._take)
         self._seen: list[Any] = []
         self._scoring: list[str] = []
         self._call: _Call | None = None
@@ -161,11 +164,12 @@ class V0Session:
         async def rollout() -> Any:
             _errors.set(self._scoring)
             if self._group:
-                outputs = await env.run_group([row], self._client, MODEL, sampling)
+                outputs = await env.run_group([row], client, MODEL, sampling)
                 return outputs[0]
-            return await env.run_rollout(row, self._client, MODEL, sampling)
+            return await env.run_rollout(row, client, MODEL, sampling)
 
         self._rollout = asyncio.create_task(rollout())
+        self._rollout.add_done_callback(self._wake)
         turn = await self._next()
         return {**turn, "task": _public(row, split, index)}
 
@@ -184,15 +188,26 @@ class V0Session:
             with contextlib.suppress(BaseException):
                 await rollout
 
+    def _take(self, call: _Call) -> None:
+        self._calls.append(call)
+        self._wake()
+
+    def _wake(self, _: object = None) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
     async def _next(self) -> dict[str, Any]:
-        assert self._rollout is not None
-        asked = asyncio.create_task(self._client.calls.get())
-        await asyncio.wait({asked, self._rollout}, return_when=asyncio.FIRST_COMPLETED)
-        if asked.done():
-            return self._turn(asked.result())
-        asked.cancel()
+        rollout = self._rollout
+        assert rollout is not None
+        while not self._calls and not rollout.done():
+            self._woken = asyncio.get_running_loop().create_future()
+            await self._woken
+        if self._calls:
+            return self._turn(self._calls.popleft())
+        if rollout.cancelled():  # the session was closed meanwhile
+            return _over(error="the rollout was cancelled")
         try:
-            output = self._rollout.result()
+            output = rollout.result()
         except Exception as exc:
             return _over(error=f"{type(exc).__name__}: {exc}")
         return self._end(output)

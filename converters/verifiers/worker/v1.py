@@ -20,7 +20,9 @@ import asyncio
 import contextlib
 import inspect
 import os
+import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -34,6 +36,7 @@ from verifiers.v1.configs.agent import AgentConfig
 from verifiers.v1.configs.harness import HarnessConfig
 from verifiers.v1.configs.retries import RetryConfig
 from verifiers.v1.dialects.chat import message_to_wire
+from verifiers.v1.interception import ElasticInterceptionPoolConfig
 from verifiers.v1.runtimes import SubprocessConfig
 from verifiers.v1.utils import loaders
 
@@ -43,8 +46,14 @@ INFINITE = 10_000
 """Tasks of an infinite taskset."""
 FOREVER = 1e9
 """Seconds. A seat's limit that is None would be the task's."""
-PLAIN = ("null", "bash")
-"""Harnesses that name nothing: a chat, and what a seat has that says nothing."""
+MULTIPLEX = 8
+"""Rollouts for each of verifiers' interception servers. A server's client looks through all its connections for each
+call: with 32 rollouts, verifiers' own number, an episode takes a fifth more CPU."""
+WHERE = re.compile(
+    r"(task setup|task finalize|task \w+ scoring|scoring|model boundary hook failed|harness '[\w.-]+'"
+    r"|\w+\.(setup|run|finalize)\(\))(: \w+(?=: )| timed out)"
+)
+"""How the message of an error begins where verifiers has caught it: where, and what was raised."""
 
 
 class V1Lane:
@@ -89,6 +98,8 @@ class V1Lane:
             "infinite": self._infinite,
             "agents": self.agents,
             "max_turns": max((spec.max_turns or 0 for spec in self._seats.values()), default=0) or None,
+            "tools": [],  # a task's tools are known when it has begun
+            "group": False,
             "weights": {hook.__name__: float(getattr(hook, "_vf_weight", 1.0)) for hook in hooks},
         }
 
@@ -180,7 +191,8 @@ class V1Session:
         if episode.cancelled():
             return _over(error="the episode was cancelled")
         if exc := episode.exception():
-            return _over(error=f"{type(exc).__name__}: {exc}")
+            traceback.print_exception(exc)
+            return _over(error=type(exc).__name__)
         return _end(episode.result(), self._lane.agents)
 
     def _turn(self, call: Call) -> dict[str, Any]:
@@ -224,7 +236,10 @@ def _configured(name: str, arguments: Mapping[str, Any]) -> Any:
 
 def _local(name: str, config: Any, allow_code: bool) -> Any:
     """The configuration with every seat in this process, and without limits that count the policy's time."""
-    changed: dict[str, Any] = {"timeout": config.timeout.model_copy(update={"episode": None})}
+    changed: dict[str, Any] = {
+        "timeout": config.timeout.model_copy(update={"episode": None}),
+        "interception": ElasticInterceptionPoolConfig(multiplex=MULTIPLEX),
+    }
     for role, spec in config:
         if not isinstance(spec, AgentConfig):
             continue
@@ -268,7 +283,9 @@ def _code(what: str) -> str:
 def _end(episode: Any, roles: Sequence[str]) -> dict[str, Any]:
     """The last turn of an episode. Its reward is that of the first trainable role, over all its runs."""
     error = _failure(episode)
-    traces = sorted(episode.traces, key=lambda trace: roles.index(trace.agent.name) if trace.agent.name in roles else -1)
+    traces = sorted(
+        episode.traces, key=lambda trace: roles.index(trace.agent.name) if trace.agent.name in roles else -1
+    )
     if not traces:
         return _over(error=error)
     main = next((trace for trace in traces if trace.agent.name in roles and trace.agent.trainable), traces[0])
@@ -308,13 +325,14 @@ def _failure(episode: Any) -> str | None:
         if not errors:
             return "the episode failed"
         kind, message = errors[0].type, errors[0].message
-        if kind in {"ProviderError", "HarnessError", "InterceptionError"}:
+        if kind == "ProviderError":  # the policy's side
             return f"{kind}: {message}"
-        return ": ".join([kind, *message.split(": ")[:2]]) if kind in {"TaskError", "EnvError"} else kind
+        where = WHERE.match(message)
+        return f"{kind}: {where[0]}" if where else kind
     for trace in episode.traces:
         # Of a stage of the environment's own: what it had to say is not known.
         if (trace.stop_condition or "").endswith("_timeout"):
-            return trace.stop_condition
+            return str(trace.stop_condition)
         if missing := [name for name, reward in trace.rewards.items() if reward is None]:
             return f"there is no reward {missing[0]}"
     return None
@@ -323,11 +341,12 @@ def _failure(episode: Any) -> str | None:
 def public(task: Any, index: int) -> dict[str, Any]:
     """What anybody may know of a task: no field of its own, and not its key, which is a hash of them all."""
     data = task.data
+    id = getattr(data, "id", None)  # since 0.4
     prompt = [{"role": "user", "content": data.prompt}] if isinstance(data.prompt, str) else data.prompt or []
     return {
         "split": SPLIT,
         "index": index,
-        "id": index if data.id is None else data.id,
+        "id": index if id is None else id,
         "name": data.name,
         "prompt": [message if isinstance(message, dict) else message_to_wire(message) for message in prompt],
     }

@@ -26,7 +26,7 @@ class Instant(PolicyClient):
     async def get_response(self, *arguments: object, **more: object) -> object:
         Instant.steps += 1
         await asyncio.sleep(0)
-        return completion({"content": "1"})
+        return completion({"content": "1"}, set())
 
 
 async def main(seconds: float) -> None:

@@ -205,6 +205,16 @@ def test_usage_is_the_policys(session: interop.Session) -> None:
     assert last.observation["info"]["usage"]["input_tokens"] == 20
 
 
+def test_ids_of_calls_are_told_apart(session: interop.Session) -> None:
+    """Two calls with one id get the answers of both, by an id each; a free id is kept."""
+    session.reset(index=TOOLS)
+    calls = [{"name": "add", "arguments": {"a": 1, "b": number}, "id": "same"} for number in (1, 2)]
+    for _ in range(2):
+        step = session.step({"content": None, "tool_calls": calls})
+        told = {message["tool_call_id"]: message["content"] for message in step.observation["messages"]}
+        assert list(told.values()) == ["2", "3"]
+
+
 def test_the_task_api_shows_what_is_public(server: interop.Server) -> None:
     """Splits, numbers and tasks; nothing private, on any route that there is."""
     with httpx.Client(base_url=server.url) as http:

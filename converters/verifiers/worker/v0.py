@@ -155,6 +155,7 @@ class V0Session:
         self._inner = _inner(env, row)
         self._group = bool(getattr(self._inner, "requires_group_rollouts", False))
         self._calls: deque[_Call] = deque()
+        self._ids: set[str] = set()
         client = PolicyClient(self._take)
         self._seen: list[Any] = []
         self._scoring: list[str] = []
@@ -176,7 +177,7 @@ class V0Session:
     async def step(self, action: Mapping[str, Any]) -> dict[str, Any]:
         call, self._call = self._call, None
         assert call is not None, "the hub steps no rollout that is over"
-        response = completion(action)
+        response = completion(action, self._ids)
         if not call.response.done():  # else the framework has given up
             call.response.set_result(response)
         return await self._next()
@@ -254,16 +255,16 @@ class V0Session:
         )
 
 
-def completion(action: Mapping[str, Any]) -> Any:
-    """The response of a model that says what the action says."""
-    calls = [
-        vt.ToolCall(
-            id=call.get("id") or f"call_{uuid.uuid4().hex[:12]}",
-            name=call["name"],
-            arguments=call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"]),
-        )
-        for call in action.get("tool_calls") or []
-    ]
+def completion(action: Mapping[str, Any], ids: set[str]) -> Any:
+    """The response of a model that says what the action says; a tool call whose id is taken gets another."""
+    calls = []
+    for call in action.get("tool_calls") or []:
+        id = call.get("id")
+        if id is None or id in ids:
+            id = f"call_{uuid.uuid4().hex[:12]}"
+        ids.add(id)
+        arguments = call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"])
+        calls.append(vt.ToolCall(id=id, name=call["name"], arguments=arguments))
     usage = action.get("usage")
     prompt, answer = (usage["prompt_tokens"], usage["completion_tokens"]) if usage else (0, 0)
     return vt.Response(

@@ -40,8 +40,8 @@ def wrap(source: Any, **how: Any) -> Source:
 
     Args:
         source: As for `serve`.
-        how: For environments that run in an interpreter of their own (`verifiers:`): `python`, `verifiers`, `packages`,
-            as the options `--python`, `--verifiers` and `--with` of `interop serve`.
+        how: For environments that run in an interpreter of their own (`verifiers:`): `python`, `verifiers`, `packages`
+            and `workers`, as the options `--python`, `--verifiers`, `--with` and `--workers` of `interop serve`.
     """
     return to_source(source, how)
 

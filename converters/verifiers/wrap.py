@@ -33,17 +33,22 @@ def wrap(target: str, how: Mapping[str, Any] | None = None, /, **arguments: str)
     Args:
         target: A package (`reasoning-gym-env`), a directory with a `pyproject.toml`, or a module of the interpreter.
         how: `python`: an interpreter that has the environment, in which nothing is installed. `verifiers`: the version
-            of verifiers, by default what the package asks for. `packages`: more packages to install.
+            of verifiers, by default what the package asks for. `packages`: more packages to install. `workers`: how
+            many processes have the environment; sessions are spread over them.
         arguments: Arguments of `load_environment`; read as JSON where they are JSON.
 
     Raises:
         SourceError: It cannot be installed or loaded.
     """
+    how = dict(how or {})
+    workers = how.pop("workers", 1)
+    if type(workers) is not int or workers < 1:
+        raise SourceError(f"verifiers:{target}: workers is {workers!r}; accepted is a number from 1 on")
     try:
-        wanted = Wanted(target, **(how or {}))
+        wanted = Wanted(target, **how)
     except TypeError as exc:
-        raise SourceError(f"verifiers:{target}: accepted are python, verifiers and packages: {exc}") from exc
-    return VerifiersSource(wanted, {name: _value(text) for name, text in arguments.items()})
+        raise SourceError(f"verifiers:{target}: accepted are python, verifiers, packages and workers: {exc}") from exc
+    return VerifiersSource(wanted, {name: _value(text) for name, text in arguments.items()}, workers)
 
 
 def _value(text: str) -> Any:
@@ -55,17 +60,20 @@ def _value(text: str) -> Any:
 
 @dataclass
 class VerifiersSource(Source):
-    """A verifiers environment in a worker that all its sessions share."""
+    """A verifiers environment in workers that its sessions share."""
 
     wanted: Wanted
     arguments: Mapping[str, Any]
+    workers: int
     own_process: bool = field(default=True, init=False)
-    _worker: ForeignWorker | None = field(default=None, init=False, repr=False)
+    _workers: list[ForeignWorker] = field(default_factory=list, init=False, repr=False)
     _about: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _turn: int = field(default=0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def describe(self) -> Description:
-        about = self._start()[1]
+        self._start()
+        about = self._about
         name = about["name"]
         return Description(
             name=name,
@@ -78,31 +86,36 @@ class VerifiersSource(Source):
         )
 
     def create(self) -> Environment:
-        worker, about = self._start()
-        return VerifiersEnvironment(worker, about)
+        return VerifiersEnvironment(self._start(), self._about)
 
     def tasks(self) -> Tasks:
-        worker, about = self._start()
-        return _Tasks(worker, about["splits"])
+        return _Tasks(self._start(), self._about["splits"])
 
     def close(self) -> None:
         with self._lock:
-            worker, self._worker = self._worker, None
-        if worker is not None:
+            workers, self._workers = self._workers, []
+        for worker in workers:
             worker.stop()
 
-    def _start(self) -> tuple[ForeignWorker, dict[str, Any]]:
+    def _start(self) -> ForeignWorker:
+        """The worker whose turn it is, after all that are missing have been started."""
         with self._lock:
-            if self._worker is None or self._worker.ended:
+            self._workers = [worker for worker in self._workers if not worker.ended]
+            missing = self.workers - len(self._workers)
+            if missing:
                 interpreter = prepare(self.wanted)
                 spec = {"module": interpreter.module, "arguments": self.arguments}
                 try:
-                    worker = ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module)
-                    self._about = worker.ready(LOAD_TIMEOUT)
+                    started = [
+                        ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module) for _ in range(missing)
+                    ]
+                    for worker in started:
+                        self._about = worker.ready(LOAD_TIMEOUT)
+                        self._workers.append(worker)
                 except WorkerFailed as exc:
                     raise SourceError(f"verifiers:{self.wanted.target} cannot be loaded: {exc}") from exc
-                self._worker = worker
-            return self._worker, self._about
+            self._turn += 1
+            return self._workers[self._turn % len(self._workers)]
 
 
 class VerifiersEnvironment(Environment):

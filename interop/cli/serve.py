@@ -52,6 +52,12 @@ def serve(
         str | None,
         typer.Option(metavar="VERSION", help="The release of verifiers.", show_default="what the package asks for"),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Processes with the environment, which share its sessions.", show_default="1"
+        ),
+    ] = None,
     # Limits
     max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time.")] = _DEFAULTS["max_sessions"],
     max_message_size: Annotated[
@@ -123,7 +129,7 @@ def serve(
         "origins": tuple(allow_origin or ()),
         "token": token,
     }
-    wanted = {"python": python, "verifiers": verifiers, "packages": tuple(with_ or ())}
+    wanted = {"python": python, "verifiers": verifiers, "packages": tuple(with_ or ()), "workers": workers}
     how = {key: value for key, value in wanted.items() if value}
     server = _listen(wrap(source, **how), host, port, options if mode is None else {"mode": mode, **options})
     if token is None and not _is_loopback(host):

@@ -366,17 +366,27 @@ def test_the_worker_ends_with_the_hub(verifiers: str) -> None:
 
 
 def test_a_worker_that_dies_is_told(verifiers: str) -> None:
-    """Its sessions end with an error that says so, and a new session has a new worker."""
+    """Its sessions end with an error that says so, those of the other worker live, and a new session has a place."""
     before = _children(os.getpid())
-    source = interop.wrap("verifiers:v0_kinds", python=verifiers)
-    with interop.serve(source) as server, interop.connect(server.url) as session:
-        session.reset(index=0)
-        (worker,) = set(_children(os.getpid())) - set(before)
-        os.kill(worker, signal.SIGKILL)
-        with pytest.raises(interop.errors.SessionLost, match="has ended"):
-            session.step({"content": "42"})
-        with interop.connect(server.url, timeout=100) as other:
-            assert play(other, 0, [Reply(text="42")])[-1].reward == 1.0
+    source = interop.wrap("verifiers:v0_kinds", python=verifiers, workers=2)
+    with (
+        interop.serve(source) as server,
+        interop.connect(server.url, timeout=100) as one,
+        interop.connect(server.url, timeout=100) as other,
+    ):
+        one.reset(index=0)
+        other.reset(index=0)
+        first, _ = sorted(set(_children(os.getpid())) - set(before))
+        os.kill(first, signal.SIGKILL)
+        ends: list[Any] = []
+        for session in (one, other):
+            try:
+                ends.append(session.step({"content": "42"}).reward)
+            except interop.errors.SessionLost as exc:
+                ends.append("has ended" in str(exc))
+        assert sorted(map(repr, ends)) == ["1.0", "True"]
+        with interop.connect(server.url, timeout=100) as third:
+            assert play(third, 0, [Reply(text="42")])[-1].reward == 1.0
 
 
 def _children(pid: int) -> list[int]:

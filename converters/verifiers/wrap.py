@@ -105,15 +105,17 @@ class VerifiersSource(Source):
             if missing:
                 interpreter = prepare(self.wanted)
                 spec = {"module": interpreter.module, "arguments": self.arguments}
+                started: list[ForeignWorker] = []
                 try:
-                    started = [
-                        ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module) for _ in range(missing)
-                    ]
+                    for _ in range(missing):
+                        started.append(ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module))
                     for worker in started:
                         self._about = worker.ready(LOAD_TIMEOUT)
-                        self._workers.append(worker)
                 except WorkerFailed as exc:
+                    for worker in started:
+                        worker.stop()
                     raise SourceError(f"verifiers:{self.wanted.target} cannot be loaded: {exc}") from exc
+                self._workers += started
             self._turn += 1
             return self._workers[self._turn % len(self._workers)]
 

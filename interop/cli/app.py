@@ -23,6 +23,7 @@ COMMANDS = {
     "play": "Play episodes, by chance, by hand or from a file.",
     "bench": "Measure steps per second, in process and over every kind of connection.",
     "mcp": "Show how agents attach to a server by MCP.",
+    "export": "Write a package of another ecosystem whose environment is a server.",
     "certify": "Judge a server by the specification, with evidence.",
     "requirements": "Show the requirements that servers are judged by.",
 }

@@ -107,8 +107,9 @@ class VerifiersSource(Source):
                 spec = {"module": interpreter.module, "arguments": self.arguments}
                 started: list[ForeignWorker] = []
                 try:
-                    for _ in range(missing):
-                        started.append(ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module))
+                    started.extend(
+                        ForeignWorker(interpreter.python, SCRIPT, spec, name=interpreter.module) for _ in range(missing)
+                    )
                     for worker in started:
                         self._about = worker.ready(LOAD_TIMEOUT)
                 except WorkerFailed as exc:

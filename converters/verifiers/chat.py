@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,12 +35,21 @@ class ChatAction(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="ChatAction")
 
-    content: str | None = Field(description="What the policy says; may be null where it calls tools.")
+    content: str | bool | int | float | None = Field(
+        description="What the policy says; may be null where it calls tools. A number, true or false is its JSON text, "
+        "as clients that read raw text as JSON send it."
+    )
     tool_calls: list[ToolCall] | None = Field(default=None, description="Tools that the policy calls.")
     reasoning: str | None = Field(default=None, description="What the policy thought.")
     usage: Usage | None = Field(
         default=None, description="Tokens that the message took; for the environment's metrics."
     )
+
+    def message(self) -> dict[str, Any]:
+        """The message for the worker, whose content is a text or null."""
+        said = self.content
+        text = said if said is None or isinstance(said, str) else json.dumps(said)
+        return {**self.model_dump(), "content": text}
 
 
 class ChatObservation(BaseModel):

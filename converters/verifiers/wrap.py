@@ -186,7 +186,7 @@ class VerifiersEnvironment(Environment):
         if self._last.done:
             self._state.step_count += 1
             return StepResult(self._last.observation, None if self._last.reward is None else 0.0, True)
-        turn = self._ask("step", action=message.model_dump())
+        turn = self._ask("step", action=message.message())
         self._state.step_count += 1
         self._last = _result(turn, {})
         return self._last

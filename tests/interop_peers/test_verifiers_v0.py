@@ -148,7 +148,7 @@ def test_steps_after_the_end_are_not_scored(session: interop.Session) -> None:
     [
         ({}, "content"),
         ({"content": None}, "content"),
-        ({"content": 5}, "content"),
+        ({"content": [5]}, "content"),
         ({"content": "x", "more": 1}, "more"),
         ({"content": "x", "tool_calls": [{"arguments": {}}]}, "tool_calls.0.name"),
         ({"content": "x", "usage": {"prompt_tokens": -1, "completion_tokens": 0}}, "usage.prompt_tokens"),
@@ -195,6 +195,12 @@ def test_seeds_choose_tasks(session: interop.Session) -> None:
         assert session.state()["index"] == seed % 10
     session.reset(split="eval")
     assert (session.state()["split"], session.state()["index"]) == ("eval", 0)
+
+
+def test_raw_text_may_have_been_read_as_json(session: interop.Session) -> None:
+    """A client that took a policy's 42 for a number sends one; it is the text again."""
+    session.reset(index=GUESS)
+    assert session.step({"content": 42}).reward == 1.0
 
 
 def test_usage_is_the_policys(session: interop.Session) -> None:

@@ -47,17 +47,23 @@ $(UV):
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode openai==3.57.0 anthropic==2.13.0
 	@touch $@
 
-# verifiers: the last release that has the v0 API, and the first without; with environments of each kind.
+# verifiers: the last release that has the v0 API, with the hub for what `interop export` writes, and the first without
+# that API; with environments of each kind.
 V1 := $(wildcard tests/verifiers_environments/v1_*)
-.venv/peers/verifiers-0.3.1/.installed: $(V1:%=%/pyproject.toml) | $(UV)
+.venv/peers/verifiers-0.3.1/.installed: pyproject.toml $(V1:%=%/pyproject.toml) | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.3.1 reasoning-gym \
-		--editable ./tests/verifiers_environments/v0_kinds $(V1:%=--editable ./%)
+		--editable . --editable ./tests/verifiers_environments/v0_kinds $(V1:%=--editable ./%)
 	@touch $@
 
 .venv/peers/verifiers-0.4.0/.installed: $(V1:%=%/pyproject.toml) | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 $(V1:%=--editable ./%)
+	@touch $@
+
+.venv/peers/verifiers-0.4.0-hub/.installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 --editable .
 	@touch $@
 
 demo: setup
@@ -78,7 +84,7 @@ browser:
 test: setup peers browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
 
-test-all: setup peers browser
+test-all: setup peers .venv/peers/verifiers-0.4.0-hub/.installed browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup

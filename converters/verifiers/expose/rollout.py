@@ -1,0 +1,386 @@
+"""An episode of an OpenEnv server as a conversation, without verifiers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from interop.client import AsyncSession, ClientOptions
+from interop.client._common import http_url
+from interop.environment import StepResult
+from interop.errors import ConnectError, ProtocolError, ValidationError
+
+PATIENCE = 10
+"""Replies in a row that are no action, after which an episode is given up."""
+CALL: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "call_tool"},
+        "tool_name": {"type": "string"},
+        "arguments": {"type": "object"},
+    },
+    "required": ["type", "tool_name"],
+}
+"""The action of environments that are stepped by calls of tools (section 10.5 of `docs/protocol.md`)."""
+_HIDDEN = ("metadata", "reward", "done", "types")
+"""Fields of an observation that are not the policy's: as in MCP."""
+_FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
+
+
+class NoAction(Exception):
+    """A reply that is no action; the text is for the policy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A split of the Task API: its name, its type (`train`, `validation`, `test`) and its number of tasks."""
+
+    name: str
+    type: str
+    size: int
+
+
+class Server:
+    """What there is to know of a server before an episode.
+
+    Args:
+        url: Its address.
+        token: Its bearer token.
+        timeout: Seconds for an answer.
+
+    Raises:
+        ConnectError: Nothing answers there, or it wants another token.
+        ProtocolError: It is no OpenEnv server.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0) -> None:
+        self.url = http_url(url)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # Plain JSON, whose float32 have their shortest digits: it is what the policy reads.
+        self.options = ClientOptions(timeout=timeout, headers=headers, binary=False)
+        with httpx.Client(headers=headers, timeout=timeout, trust_env=False) as http:
+            self._http = http
+            schemas = self._ask("GET", "/schema")
+            if not isinstance(schemas, dict) or not isinstance(schemas.get("action"), dict):
+                raise ProtocolError(f"{self.url}/schema has no schema of an action; is it an OpenEnv server?")
+            about = self._ask("GET", "/metadata")
+            self.splits = self._splits()
+        self.name = str(about.get("name")) if isinstance(about, dict) and about.get("name") else "environment"
+        self.action: dict[str, Any] = schemas["action"]
+        observation = schemas.get("observation") or {}
+        self.chat = _has(self.action, "content", "tool_calls") and _has(observation, "messages", "tools")
+        """Whether actions and observations are the messages of `converters.verifiers.chat`."""
+        self.calls = self.action.get("title") in ("Action", "CallToolAction", "ListToolsAction")
+        """Whether it is stepped by calls of tools."""
+
+    def resets(self, split: str | None, count: int, seed: int) -> list[dict[str, Any]]:
+        """The arguments of `reset` of each task: those of a split, or `count` seeds from `seed` on without a Task API.
+
+        Raises `ValueError` for a split that there is not.
+        """
+        if split is None and not self.splits:
+            return [{"seed": seed + number} for number in range(count)]
+        for one in self.splits:
+            if split in (None, one.name):
+                return [{"split": one.name, "index": index} for index in range(one.size)]
+        names = ", ".join(one.name for one in self.splits) or "none: the server has no tasks"
+        raise ValueError(f"{self.url} has no split {split!r}; it has {names}")
+
+    def _splits(self) -> list[Split]:
+        names = self._ask("GET", "/list_environments")
+        if not isinstance(names, list) or not names:
+            return []
+        base = f"/{quote(str(names[0]), safe='')}"
+        found = []
+        listed = self._ask("GET", f"{base}/splits")
+        for split in listed if isinstance(listed, list) else []:
+            count = self._ask("POST", f"{base}/num_tasks", {"split": split["name"]})
+            if isinstance(count, dict) and count.get("num_tasks"):
+                found.append(Split(name=split["name"], type=str(split.get("type")), size=count["num_tasks"]))
+        return found
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON of an answer; None where there is no such route."""
+        try:
+            response = self._http.request(method, self.url + path, json=body)
+        except httpx.HTTPError as exc:
+            raise ConnectError(f"no server answers at {self.url}: {exc}") from exc
+        if response.status_code in (401, 403):
+            raise ConnectError(f"{self.url} wants a bearer token; INTEROP_TOKEN is taken")
+        try:
+            return response.json() if response.status_code == 200 else None
+        except ValueError:
+            return None
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A call of a tool in the policy's message; `arguments` as the policy wrote them."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass
+class Rollout:
+    """One episode: what the policy is told, and what it has earned.
+
+    Attributes:
+        messages: What the policy is told now, in the form of OpenAI's chat.
+        tools: Tools that it may call now: `name`, `description`, `parameters`. Only where calls are native.
+        rewritten: Whether the messages replace all that came before.
+        done: Whether the episode is over.
+        truncated: Whether a limit has ended it.
+        stop: The condition that ended it, where the server says so.
+        error: Why there is no reward to trust.
+        metrics: Numbers that the server tells at the end.
+        reward: The sum of the rewards so far.
+    """
+
+    server: Server
+    session: AsyncSession
+    native: bool
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    rewritten: bool = False
+    done: bool = False
+    truncated: bool = False
+    stop: str | None = None
+    error: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    reward: float = 0.0
+    _agent: str | None = None
+    _refused: int = 0
+    _names: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    async def begin(cls, server: Server, reset: Mapping[str, Any], *, native: bool) -> Self:
+        """Open a session and reset it.
+
+        Args:
+            server: Where.
+            reset: Arguments of `reset`.
+            native: Whether the policy calls tools by its API. Else they are described to it, and it calls them in JSON.
+
+        Raises `InteropError`.
+        """
+        rollout = cls(server, await AsyncSession.open(server.url, server.options), native)
+        try:
+            result = await rollout.session.reset(**reset)
+            rollout._take(result)
+            await rollout._introduce(result.observation)
+        except BaseException:
+            await rollout.close()
+            raise
+        return rollout
+
+    async def answer(self, content: str, calls: Sequence[Call] = (), **more: Any) -> None:
+        """Take the policy's message. One that is no action is answered in `messages`, and nothing was done.
+
+        Where each call is an action (section 10.5 of `docs/protocol.md`) and calls are native, a message without one
+        ends the episode, as it does in verifiers' own `ToolEnv`.
+
+        Args:
+            content: Its text.
+            calls: Its calls of tools.
+            more: Further fields of the action, of those that the server knows.
+
+        Raises `InteropError`.
+        """
+        if self.server.calls and self.native:
+            self.messages = [
+                {"role": "tool", "tool_call_id": call.id, "content": await self._called(call)} for call in calls
+            ]
+            if not calls:
+                self.done, self.stop = True, "no_tools_called"
+            return
+        try:
+            self._take(await self.session.step(self._action(content, calls, more)))
+            self._refused = 0
+        except (NoAction, ValidationError) as exc:
+            self._refused += 1
+            told = f"That is no action that the environment takes: {_why(exc)}"
+            # An API wants a result for each call.
+            self.messages = [{"role": "tool", "tool_call_id": call.id, "content": told} for call in calls]
+            self.messages = self.messages or [_user(told)]
+            self.rewritten = False
+            if self._refused == PATIENCE:
+                self.done = self.truncated = True
+                self.stop = "no_action"
+
+    async def close(self) -> None:
+        """End the session."""
+        await self.session.close()
+
+    async def _introduce(self, observation: Mapping[str, Any]) -> None:
+        """Tell the policy what no message of the server's does: how to act."""
+        if self.server.chat:
+            if self.tools and not self.native:
+                self.messages.append(_user(_tools_told(self.tools)))
+            return
+        if not self.server.calls:
+            self.messages = [_user(_task_told(self.server.action, None, observation))]
+            return
+        tools = (await self.session.step({"type": "list_tools"})).observation.get("tools") or []
+        if self.native:
+            self.tools = [_tool(tool) for tool in tools]
+        else:
+            self.messages = [_user(_task_told(CALL, tools, observation))]
+
+    async def _called(self, call: Call) -> str:
+        """What a call as a step of its own comes to."""
+        if self.done:
+            return "The episode is over."
+        try:
+            arguments = json.loads(call.arguments or "{}")
+            action = {"type": "call_tool", "tool_name": call.name, "arguments": arguments}
+            result = await self.session.step(action)
+        except (ValueError, ValidationError) as exc:
+            return f"That is no call that the environment takes: {_why(exc)}"
+        self._take(result)
+        error, value = result.observation.get("error"), result.observation.get("result")
+        if error:
+            return str(error.get("message") if isinstance(error, dict) else error)
+        if isinstance(value, dict) and isinstance(value.get("content"), list):
+            return _text(value["content"])
+        return value if isinstance(value, str) else _json(value)
+
+    def _action(self, content: str, calls: Sequence[Call], more: Mapping[str, Any]) -> dict[str, Any]:
+        if not self.server.chat:
+            return read_action(content, CALL if self.server.calls else self.server.action)
+        said = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+        if not self.native and self.tools:
+            content, said = _calls_in(content, len(self._names))
+            self._names.update({call["id"]: call["name"] for call in said})
+        known = self.server.action["properties"]
+        extras = {key: value for key, value in more.items() if key in known and value is not None}
+        return {"content": content, "tool_calls": said or None, **extras}
+
+    def _take(self, result: StepResult) -> None:
+        seen = result.observation
+        self.reward += result.reward or 0.0
+        self.done = result.done
+        self.truncated = bool(seen.get("truncated"))
+        if not self.server.chat:
+            self.messages = [_user(_observation_told(seen))]
+            return
+        self._follow(seen.get("agent"))
+        info = seen.get("info") or {}
+        self.tools = seen["tools"]
+        self.rewritten = bool(info.get("rewritten"))
+        self.stop, self.error = seen.get("stop"), seen.get("error")
+        numbers = info.get("metrics") or {}
+        self.metrics = {name: float(it) for name, it in numbers.items() if isinstance(it, int | float)}
+        self.messages = [dict(message) for message in seen["messages"]]
+        if not self.native:
+            self.messages = [self._without_calls(message) for message in self.messages]
+
+    def _follow(self, agent: str | None) -> None:
+        if agent is not None and self._agent not in (None, agent):
+            raise ProtocolError(f"the episode has several agents, {self._agent} and {agent}; one policy cannot be both")
+        self._agent = agent or self._agent
+
+    def _without_calls(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A tool's message as the user's: for a policy whose calls were text there is no such message."""
+        if message["role"] != "tool":
+            return message
+        name = self._names.get(str(message.get("tool_call_id")), "the tool")
+        return _user(f"Result of {name}:\n{_text(message.get('content'))}")
+
+
+def read_action(reply: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The action in a reply: a JSON object, alone or in the last fenced block, or the value of the one required field.
+
+    Raises `NoAction`.
+    """
+    fenced = _FENCED.findall(reply)
+    text = (fenced[-1] if fenced else reply).strip()
+    if not text:
+        raise NoAction("the reply is empty")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(value, dict):
+        return value
+    required = schema.get("required") or []
+    if len(required) != 1:
+        raise NoAction("reply with a JSON object of the action's schema, alone or in a fenced block")
+    kind = schema.get("properties", {}).get(required[0], {}).get("type")
+    # A number or a list that is written where text is wanted is text.
+    return {required[0]: text if kind == "string" and not isinstance(value, str) else value}
+
+
+def _calls_in(reply: str, taken: int) -> tuple[str, list[dict[str, Any]]]:
+    """The text and the calls of a reply that may be `{"tool_calls": [...]}`. Raises `NoAction` for malformed calls."""
+    fenced = _FENCED.findall(reply)
+    try:
+        value = json.loads(fenced[-1] if fenced else reply)
+    except ValueError:
+        return reply, []
+    if not isinstance(value, dict) or "tool_calls" not in value:
+        return reply, []
+    calls = value["tool_calls"]
+    if not isinstance(calls, list) or not all(isinstance(it, dict) and isinstance(it.get("name"), str) for it in calls):
+        raise NoAction('tool_calls is a list of {"name": ..., "arguments": {...}}')
+    return str(value.get("content") or ""), [
+        {"id": f"call_{taken + at}", "name": call["name"], "arguments": call.get("arguments") or {}}
+        for at, call in enumerate(calls)
+    ]
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    schema = tool.get("input_schema") or tool.get("inputSchema") or {"type": "object", "properties": {}}
+    return {"name": str(tool["name"]), "description": tool.get("description") or "", "parameters": schema}
+
+
+def _task_told(schema: Mapping[str, Any], tools: Any, observation: Mapping[str, Any]) -> str:
+    required = schema.get("required") or []
+    alone = f", or the value of {required[0]!r} alone" if len(required) == 1 else ""
+    offered = f"\n\nTools:\n{_json(tools)}" if tools else ""
+    return (
+        "You act in an environment. Each of your replies is one action, and is answered with what you observe next. "
+        f"Reply with a JSON object of this schema, alone or in a fenced block{alone}:\n{_json(schema)}"
+        f"{offered}\n\nYou observe:\n{_observation_told(observation)}"
+    )
+
+
+def _tools_told(tools: Sequence[Mapping[str, Any]]) -> str:
+    return (
+        'To call tools, reply with JSON alone: {"tool_calls": [{"name": ..., "arguments": {...}}]}. '
+        f"Tools:\n{_json(tools)}"
+    )
+
+
+def _observation_told(observation: Mapping[str, Any]) -> str:
+    return _json({key: value for key, value in observation.items() if key not in _HIDDEN})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _why(exc: Exception) -> str:
+    errors = exc.errors if isinstance(exc, ValidationError) else []
+    return "; ".join(f"{'.'.join(map(str, it.get('loc', ())))}: {it.get('msg')}" for it in errors) or str(exc)
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return str(content or "")
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def _has(schema: Mapping[str, Any], *names: str) -> bool:
+    return all(name in schema.get("properties", {}) for name in names)

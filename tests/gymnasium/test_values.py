@@ -12,11 +12,13 @@ import numpy as np
 import orjson
 import pytest
 from gymnasium import spaces as S
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from converters.gymnasium.spaces import OpaqueSpace, UnicodeText, space_from_json, space_to_json
 from converters.gymnasium.values import ValueCodec, decode_free, encode_free
+from converters.gymnasium.wrap import _json
 from interop.errors import CannotCarry
 from interop.protocol.binary import pack, unpack
 from tests.exact import assert_identical
@@ -456,3 +458,15 @@ def test_golden_vectors(vector: dict[str, Any]) -> None:
         assert types == case["types"]
         assert_identical(codec.decode(case["plain"], case["types"]), value)
         assert pack(value).hex() == case["msgpack"]
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+@example(5.762910360737703e-06)
+@example(1500000051200000.0)
+def test_a_float32_is_laid_out_as_any_float(value: float) -> None:
+    """The shortest digits of a float32 in the one layout of section 7, whatever its size (ENC-13)."""
+    array = np.array([value], np.float32)
+    text = _json({"obs": array, "text": "1e+15 0.00000"}).text
+    (shown,) = json.loads(text)["obs"]
+    assert np.float32(shown) == array[0]
+    assert text == to_json({"obs": [shown], "text": "1e+15 0.00000"})

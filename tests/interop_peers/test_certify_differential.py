@@ -43,6 +43,10 @@ BROKEN = [it for it in load().values() if set(it.ids) & set().union(*SAME.values
 PROBE = Inputs(actions=({"op": "inc", "delta": 1}, {"op": "inc", "delta": 2}), raises={"op": "raise"})
 
 
+# The first test waits for servers and official validators that import openenv, 8 s each on a quiet machine.
+pytestmark = pytest.mark.timeout(400)
+
+
 @pytest.fixture(scope="module")
 def verdicts(
     peer: Callable[[str], Path], serve_official: Serve, serve_ours: Serve

@@ -81,7 +81,7 @@ def test_other_splits(rollouts: Rollouts, mixture: Path) -> None:
     assert (played["prompt"][-1]["content"], played["reward"]) == ("Reverse: eval", 1.2)
 
 
-@pytest.mark.parametrize(("limit", "truncated"), [(500, False), (20, True)])
+@pytest.mark.parametrize(("limit", "truncated"), [(500, False), pytest.param(20, True, marks=pytest.mark.slow)])
 def test_any_server_is_played_in_json(rollouts: Rollouts, tmp_path: Path, limit: int, truncated: bool) -> None:
     """CartPole to its end, in every form of an action and with replies that are none; the return is the local one."""
     forms = ["{}", '{{"action": {}}}', 'I push.\n```json\n{{"action": {}}}\n```']
@@ -122,6 +122,7 @@ def _local_return(seed: int, limit: int) -> tuple[float, int]:
     return total, steps
 
 
+@pytest.mark.slow  # interpreters that import much
 def test_tools_of_official_servers_are_native(rollouts: Rollouts, serve_official: Serve, tmp_path: Path) -> None:
     """Each call is a step, failures are told, and a message without a call is the last."""
     calls = [Call(name="add", arguments={"a": 2, "b": 3}), Call(name="fail"), Call(name="bump")]
@@ -170,6 +171,7 @@ def test_v1_plays_any_server(episodes: Rollouts, version: str) -> None:
     assert "'left' is not accepted: an integer" in player["messages"][4]["content"]
 
 
+@pytest.mark.slow  # interpreters that import much
 def test_v1_talks_as_the_server_does(episodes: Rollouts, peer: Callable[..., Path]) -> None:
     """Messages of a chat are the model's own, calls of tools are JSON, and what fails has no reward."""
     said = json.dumps({"tool_calls": [{"name": "add", "arguments": {"a": 2, "b": 3}}, {"name": "fail"}]})

@@ -298,6 +298,7 @@ def test_nothing_private_is_sent(serve: Serve) -> None:
         assert b"elppa" not in sent
 
 
+@pytest.mark.slow  # workers of its own
 def test_what_would_run_code_is_refused(python: Path) -> None:
     """Loading says which harness it is, and what accepts it."""
     with pytest.raises(SourceError, match=r"the harness bash of agent may run .* allow_code=true accepts that"):
@@ -308,6 +309,7 @@ def test_what_would_run_code_is_refused(python: Path) -> None:
         ).describe()
 
 
+@pytest.mark.slow  # workers of its own
 def test_arguments(serve: Serve, python: Path) -> None:
     """An infinite taskset has the tasks that it is said to have; unknown arguments are named."""
     source = interop.wrap("verifiers:v1_nim?max_tasks=7", python=str(python))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -25,12 +26,21 @@ class Client:
         self.probe = probe
         params = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "conformance", "version": "1"}}
         self.headers: dict[str, str] = {}
-        opened = self.post(name, rpc("initialize", **params))
+        opened = self._open(name, rpc("initialize", **params))
         self.result = result_of(opened)
         self.headers = {VERSION: str(self.result.get("protocolVersion", version))}
         id = opened.header(SESSION)
         if id is not None and id.isascii() and id.strip() == id:
             self.headers[SESSION] = id
+
+    def _open(self, name: str, message: Any) -> Exchange:
+        """Ask for a session, again while the server is full of ones that have ended."""
+        deadline, number = time.monotonic() + self.probe.timing.settle, 0
+        while (opened := self.post(name, message)).status == 503 and time.monotonic() < deadline:
+            number += 1
+            self.probe.recorder.rename(name, f"mcp.full.{name}~{number}")
+            time.sleep(min(0.05 * number, 0.5))
+        return opened
 
     @property
     def has_session(self) -> bool:

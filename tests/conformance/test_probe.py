@@ -6,6 +6,7 @@ import threading
 
 from conformance.probe import Probe
 from conformance.recorder import Recorder, Timing
+from conformance.scenarios.mcp_streamable import Client
 from interop import serve
 
 
@@ -23,3 +24,23 @@ def test_a_full_server_is_waited_for_before_its_silence_counts() -> None:
             leaving.join()
     assert "waits~1" in probe.recorder.evidence.conversations
     assert [event.kind for event in session.socket.events[:2]] == ["silence", "send"]
+
+
+def test_a_full_server_is_waited_for_before_mcp_sessions_count() -> None:
+    """A refusal of `initialize` for want of a place is not judged as the answer to it."""
+    with serve("gym:CartPole-v1", port=0, max_sessions=1) as server:
+        probe = Probe(Recorder(server.url, timing=Timing()))
+        with probe.session("holds.the.place") as holder:
+            holder.ask({"type": "state"}, "state")
+            leaving = threading.Timer(0.4, holder.finish)
+            leaving.start()
+            client = Client(probe, "mcp.http.version.1", "2025-06-18")
+            leaving.join()
+        client.delete("mcp.http.version.1.delete")
+    assert client.result["protocolVersion"] == "2025-06-18"
+    conversations = probe.recorder.evidence.conversations
+    assert [name for name in conversations if name.startswith("mcp.http.")] == [
+        "mcp.http.version.1",
+        "mcp.http.version.1.delete",
+    ]
+    assert "mcp.full.mcp.http.version.1~1" in conversations

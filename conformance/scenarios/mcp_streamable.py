@@ -38,7 +38,7 @@ class Client:
         deadline, number = time.monotonic() + self.probe.timing.settle, 0
         while (opened := self.post(name, message)).status == 503 and time.monotonic() < deadline:
             number += 1
-            self.probe.recorder.rename(name, f"mcp.full.{name}~{number}")
+            self.probe.recorder.rename(name, f"full.{name}~{number}")
             time.sleep(min(0.05 * number, 0.5))
         return opened
 

@@ -39,8 +39,8 @@ def test_a_full_server_is_waited_for_before_mcp_sessions_count() -> None:
         client.delete("mcp.http.version.1.delete")
     assert client.result["protocolVersion"] == "2025-06-18"
     conversations = probe.recorder.evidence.conversations
-    assert [name for name in conversations if name.startswith("mcp.http.")] == [
+    assert [name for name in conversations if name.startswith("mcp.")] == [
         "mcp.http.version.1",
         "mcp.http.version.1.delete",
     ]
-    assert "mcp.full.mcp.http.version.1~1" in conversations
+    assert "full.mcp.http.version.1~1" in conversations

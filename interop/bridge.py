@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -53,12 +53,6 @@ class Door(Protocol):
         """End the session."""
 
 
-class Write(Protocol):
-    """Takes one line for the agent."""
-
-    def __call__(self, line: bytes, /) -> None: ...
-
-
 class Bridge:
     """Answers the lines of one agent, each a JSON-RPC message, until they end.
 
@@ -68,7 +62,7 @@ class Bridge:
         write: Takes the lines for the agent; called by one thread at a time.
     """
 
-    def __init__(self, url: str, token: str | None, write: Write) -> None:
+    def __init__(self, url: str, token: str | None, write: Callable[[bytes], None]) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._write = write

@@ -66,6 +66,13 @@ class Environment(ABC):
     def close(self) -> None:  # noqa: B027 - nothing to release is the default
         """Release what the environment holds. Called exactly once."""
 
+    def interrupt(self) -> None:  # noqa: B027 - a method that runs is waited for is the default
+        """Nobody waits any more for the method that runs: the client has gone, or its time (`step_timeout`) is up.
+
+        Called from another thread, perhaps more than once, perhaps when nothing runs; `close` follows when the method
+        has returned or raised. An environment that can end what it does, does it now. It must not block.
+        """
+
     # Plain JSON. The binary codec carries native values and calls none of these.
 
     def plain(self, result: StepResult) -> StepResult:

@@ -116,16 +116,18 @@ class ForeignWorker:
         self._finalizer()
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
-            for line in lines:
-                message = json.loads(line)
-                if "id" in message:
-                    with self._lock:
-                        answer = self._asked.pop(message["id"])
-                    _settle(answer, message)
-                elif not self._ready.done():
-                    self._loaded(message)
-        self._over()
+        try:
+            with contextlib.suppress(OSError), self._socket.makefile("rb") as lines:
+                for line in lines:
+                    message = json.loads(line)
+                    if "id" in message:
+                        with self._lock:
+                            answer = self._asked.pop(message["id"])
+                        _settle(answer, message)
+                    elif not self._ready.done():
+                        self._loaded(message)
+        finally:
+            self._over()
 
     def _loaded(self, message: Mapping[str, Any]) -> None:
         if "ready" in message:
@@ -156,9 +158,10 @@ class ForeignWorker:
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                text = line.decode(errors="replace").rstrip()
+                text = line.decode(errors="replace").rstrip().rpartition("\r")[2]  # of a progress bar its last state
                 self._log.append(text)
-                print(f"[{self._name}] {text}", file=sys.stderr)
+                with contextlib.suppress(OSError, ValueError):  # a worker whose output is not read would stand still
+                    print(f"[{self._name}] {text}", file=sys.stderr)
 
 
 def _settle(answer: Future[Any], message: Mapping[str, Any]) -> None:

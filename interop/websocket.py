@@ -58,10 +58,16 @@ class Connection:
         sock: A connected socket; it becomes blocking and is closed by `abort`.
         protocol: The protocol of this side, before or after its handshake.
         send_timeout: Seconds that one `send` may wait for a peer that does not read.
+        max_size: Bytes of the largest message, which the protocol has to know too.
     """
 
     def __init__(
-        self, sock: socket.socket, protocol: ServerProtocol | ClientProtocol, *, send_timeout: float | None
+        self,
+        sock: socket.socket,
+        protocol: ServerProtocol | ClientProtocol,
+        *,
+        send_timeout: float | None,
+        max_size: int,
     ) -> None:
         sock.setblocking(True)
         with contextlib.suppress(OSError):  # not TCP
@@ -82,7 +88,7 @@ class Connection:
         self._may_look = CORES > 1 and not isinstance(sock, ssl.SSLSocket)
         self._late = 0  # messages in a row that were not worth looking for
         self._server = isinstance(protocol, ServerProtocol)
-        self._max_size = protocol.max_message_size or 1 << 63
+        self._max_size = max_size
         self._messages: deque[tuple[bytes, bool]] = deque()
         self._waiting = 0  # bytes of them
         self._parts: list[bytes] = []

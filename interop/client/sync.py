@@ -160,7 +160,7 @@ def _connect(url: str, options: ClientOptions) -> Connection:
             max_size=options.max_message_size,
         )
         _shake_hands(sock, protocol, options, url, deadline)
-        connection = Connection(sock, protocol, send_timeout=options.timeout)
+        connection = Connection(sock, protocol, send_timeout=options.timeout, max_size=options.max_message_size)
         connection.set_receive_timeout(options.timeout)
     except ConnectError:
         sock.close()

@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from interop.errors import EnvironmentLost
+
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
@@ -33,7 +35,7 @@ class Tools(Protocol):
         """`name`, `description` and `inputSchema` of each."""
 
     def call(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The result of a call. Raises what makes it fail."""
+        """The result of a call. Raises what makes it fail; `EnvironmentLost` is not answered."""
 
 
 def read(data: Any) -> JsonRpcRequest | dict[str, Any]:
@@ -68,6 +70,8 @@ def answer(data: Any, tools: Tools, *, session_id: str | None = None) -> dict[st
                 if request.method == "tools/list":
                     return success(request.id, {"tools": tools.list()})
                 return success(request.id, tools.call(params["name"], params.get("arguments") or {}))
+            except EnvironmentLost:  # the end of the session, not of the call
+                raise
             except Exception as exc:
                 return failure(request.id, INTERNAL_ERROR, str(exc) or type(exc).__name__)
         case method if method == CREATE and session_id is not None:

@@ -71,7 +71,7 @@ def run_connection(
     connection, request = greeting
     connection.resume(backlog)
     session = Session(source, codec(connection.protocol.subprotocol), show_rewards=settings.show_rewards)
-    watched = Watched(connection, session.protocol, release)
+    watched = Watched(connection, session.protocol, release, session.interrupt)
     serving = Serving(connection, session, watched, supervisor, release, expose)
     refusal = _refusal(session, request, full)
     if refusal is None:
@@ -108,7 +108,7 @@ def greet(
         extensions=[ServerPerMessageDeflateFactory()] if settings.compression else None,
         max_size=settings.max_message_size,
     )
-    connection = Connection(sock, protocol, send_timeout=settings.send_timeout)
+    connection = Connection(sock, protocol, send_timeout=settings.send_timeout, max_size=settings.max_message_size)
     protocol.receive_data(handshake)
     events = protocol.events_received()
     if not events or not isinstance(events[0], Request):

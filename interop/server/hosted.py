@@ -49,6 +49,9 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release the environment."""
 
+    def interrupt(self) -> None:
+        """Nobody waits any more for what it does. From any thread."""
+
 
 Expose = Callable[[str, Engine, Connection, Callable[[], None]], None]
 """Takes an open session over: its id, where it runs, its WebSocket, and what gives its place back."""
@@ -61,6 +64,7 @@ class OpenEngine:
         self.handle = engine.handle
         self.result = engine.result
         self.close = engine.close
+        self.interrupt = engine.interrupt
 
     def open(self) -> bytes | None:
         """Nothing is left to do."""
@@ -131,6 +135,10 @@ class Hosted:
     def end(self) -> None:
         """End it once what was asked before is answered."""
         self._jobs.put(None)
+
+    def interrupt(self) -> None:
+        """Nobody waits any more for what it does."""
+        self._engine.interrupt()
 
     def run(self) -> None:
         """Serve until the end. For a thread of its own."""
@@ -292,6 +300,7 @@ class Hosts:
         """Give up a session whose environment does not answer: its place is free."""
         hosted.closing = True
         self._forget(hosted)
+        hosted.interrupt()
         hosted.end()
 
     def stop(self) -> None:
@@ -339,7 +348,12 @@ def serve(
         leave: Called with the session when the connection ends.
     """
     supervisor = hosts.supervisor
-    watched = Watched(connection, ServerSession(codec), lambda: None)
+
+    def interrupt() -> None:
+        if hosted.owned or hosted.closing:  # others outlive their connection
+            hosted.interrupt()
+
+    watched = Watched(connection, ServerSession(codec), lambda: None, interrupt)
     supervisor.watch(watched)
 
     def tell(why: str) -> None:

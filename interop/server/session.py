@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Mapping
@@ -78,6 +79,13 @@ class Session:
         environment, self._environment = self._environment, None
         if environment is not None:
             environment.close()
+
+    def interrupt(self) -> None:
+        """Tell the environment that nobody waits for it any more. From any thread."""
+        environment = self._environment
+        if environment is not None:
+            with contextlib.suppress(Exception):
+                environment.interrupt()
 
     def handle(self, payload: bytes, *, text: bool) -> bytes | None:
         """The reply to a message; None after `close`."""

@@ -21,13 +21,21 @@ Phase = tuple[bool, float]
 class Watched:
     """What the supervisor knows of a session.
 
-    `release` gives the session's place to another client; it may be called twice.
+    `release` gives the session's place to another client; it may be called twice. `interrupt` is called once, when
+    nobody waits any more for what the session works at.
     """
 
-    def __init__(self, connection: Connection, protocol: ServerSession, release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        protocol: ServerSession,
+        release: Callable[[], None],
+        interrupt: Callable[[], None] = lambda: None,
+    ) -> None:
         self.connection = connection
         self.protocol = protocol
         self.release = release
+        self._interrupt: Callable[[], None] | None = interrupt
         self.failed = False
         """Whether the session was ended from outside: nothing is run for it any more."""
         self.phase: Phase = (True, time.monotonic())
@@ -51,7 +59,16 @@ class Watched:
                 return False
             self.failed = True
             self.connection.fail(code, reason, words, text=not codec.native)
-            return True
+            working = self.phase[0]
+        if working:
+            self.interrupt()
+        return True
+
+    def interrupt(self) -> None:
+        """Nobody waits any more for what the session works at. For the supervisor's thread."""
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            interrupt()
 
 
 class Supervisor:
@@ -116,8 +133,8 @@ class Supervisor:
                 if watched.end(1000, "", why + CLOSED, phase=phase):
                     watched.release()
                     self._hung()
-            elif passed > BUSY:
-                connection.pump()
+            elif passed > BUSY and not connection.pump():
+                watched.interrupt()
         elif passed > settings.idle_timeout and not connection.unread():
             why = f"no request in {settings.idle_timeout:g} s (idle_timeout)"
             watched.end(1000, "", why + CLOSED, phase=phase)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from interop.environment import Source
-from interop.errors import SourceError
+from interop.errors import EnvironmentLost, SourceError
 from interop.server.connection import run_connection
 from interop.server.hosted import CODEC
 from interop.server.serving import Serving
@@ -61,7 +61,10 @@ def _host(pipe: Pipe, session: Session) -> None:
     while True:
         match pipe.recv():
             case "frame", payload, text:
-                pipe.send(session.handle(payload, text=text))
+                try:
+                    pipe.send(session.handle(payload, text=text))
+                except EnvironmentLost as exc:
+                    pipe.send(exc)
             case ("result",):
                 pipe.send(session.result())
             case ("close",):

@@ -23,7 +23,7 @@ import cloudpickle
 
 from interop._sockets import abort
 from interop.environment import Description, Source
-from interop.errors import SourceError
+from interop.errors import EnvironmentLost, SourceError
 from interop.protocol.codecs import codec
 from interop.protocol.frames import ErrorCode, error
 from interop.server.connection import greet, run_connection
@@ -77,7 +77,7 @@ class Worker:
             self._ready = True
 
     def ask(self, job: tuple[Any, ...], timeout: float) -> Any:
-        """The answer to a job that is not a session. Raises `WorkerDied` or `SourceError`."""
+        """The answer to a job that is not a session. Raises `WorkerDied`, `SourceError` or `EnvironmentLost`."""
         with contextlib.suppress(OSError):  # it died: the answer says so
             self._pipe.send(job)
         return self._receive(timeout)
@@ -141,7 +141,7 @@ class Worker:
             answer = self._pipe.recv()
         except (EOFError, OSError):
             raise WorkerDied(f"ended with {self._ending()}") from None
-        if isinstance(answer, SourceError):
+        if isinstance(answer, SourceError | EnvironmentLost):
             raise answer
         return answer
 
@@ -177,6 +177,9 @@ class _WorkerSession:
         result = self._worker.ask(("result",), self._runner._settings.step_timeout)
         assert isinstance(result, dict)
         return result
+
+    def interrupt(self) -> None:
+        """The process is ended in any case."""
 
     def close(self) -> None:
         worker, self._worker = self._worker, None

@@ -76,7 +76,7 @@ def framed(payload: bytes, *, text: bool, mask: bool) -> bytes:
 
 def connection(protocol: ClientProtocol | ServerProtocol, data: bytes) -> Connection:
     """A connection over a fake socket."""
-    return Connection(FakeSocket(data), protocol, send_timeout=1)  # type: ignore[arg-type]
+    return Connection(FakeSocket(data), protocol, send_timeout=1, max_size=1 << 62)  # type: ignore[arg-type]
 
 
 def measure_websocket(protocol: Callable[[], Any], outgoing: bytes, incoming: bytes, text: bool) -> dict[str, float]:

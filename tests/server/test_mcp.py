@@ -243,6 +243,33 @@ def test_a_crash_ends_its_session_alone(crash: str) -> None:
         assert eventually(lambda: server.active_sessions == 1)
 
 
+class Gone(Misbehaving):
+    """Is gone after the first step."""
+
+    def step(self, action: Mapping[str, Any], /, **options: Any) -> StepResult:
+        if self.count:
+            raise interop.EnvironmentLost("it fell down the stairs")
+        return super().step(action)
+
+
+def test_an_environment_that_is_gone_ends_its_session(isolation: str) -> None:
+    """Whichever door it is asked by: the client is told, and the session is no more."""
+    with interop.serve(source(Gone), isolation=isolation) as server:
+        agent = Agent(server.url)
+        assert not agent.call("act")[0]
+        failed, text = agent.call("act")
+        assert failed
+        assert "it fell down the stairs" in text
+        assert agent.post("ping", {}).status_code == 404
+        with interop.connect(server.url) as session:
+            session.reset()
+            session.step({})
+            with pytest.raises(interop.SessionLost, match="it fell down the stairs"):
+                session.step({})
+        assert rpc(server, "tools/call", name="act", arguments={})["result"]["data"] == {"count": 1}
+        assert eventually(lambda: server.active_sessions == 0)
+
+
 def test_an_exit_in_a_thread_ends_its_session_alone() -> None:
     """The same where the environment lives in the server's process."""
     with interop.serve(source()) as server:

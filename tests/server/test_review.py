@@ -92,7 +92,7 @@ def open_pair() -> Iterator[tuple[Connection, socket.socket]]:
     protocol.state = OPEN
     protocol.parser = protocol.parse()
     next(protocol.parser)
-    connection = Connection(ours, protocol, send_timeout=5)
+    connection = Connection(ours, protocol, send_timeout=5, max_size=1 << 20)
     try:
         yield connection, theirs
     finally:

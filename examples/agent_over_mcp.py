@@ -126,7 +126,10 @@ def lean(messages: Messages) -> Reply:
     seen = tool_results(messages)
     if not seen:
         return Reply(text="Let me look.", calls=[Call(name="observe")])
-    angle = json.loads(seen[-1])["obs"][2]
+    obs = json.loads(seen[-1]).get("obs")
+    if not isinstance(obs, list) or len(obs) != 4:
+        raise ValueError("the scripted model knows CartPole alone; give another one with --model")
+    angle = obs[2]
     return Reply(calls=[Call(name="act", arguments={"action": int(angle > 0)})])
 
 

@@ -287,8 +287,15 @@ def _fixed(nodes: list[_Node]) -> _Node:
 
 
 def _json_text() -> _Node:
-    """Anything else: JSON as text."""
-    return _Node(UnicodeText(MAX_TEXT), json.loads, lambda v: json.dumps(None if v is _MISSING else v))
+    """Anything else: JSON as text. A text that is no JSON is itself, and the server says what is wrong with it."""
+
+    def encode(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+    return _Node(UnicodeText(MAX_TEXT), encode, lambda v: json.dumps(None if v is _MISSING else v))
 
 
 def _bounds(schema: Schema, step: int) -> tuple[float, float]:

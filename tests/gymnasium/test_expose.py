@@ -419,6 +419,15 @@ def test_spaces_are_inferred(schema: Any, space: Any, plain: Any, value: Any) ->
     assert inferred.action_space.contains(sample)
 
 
+def test_a_text_that_is_no_json_is_itself() -> None:
+    """Where a field may be several things its action is JSON as text, or else the text: samples can be sent too."""
+    several = {"anyOf": [{"type": "string"}, {"type": "number"}, NULL]}
+    inferred = infer({"action": foreign.schema({"content": several}), "observation": foreign.schema({})})
+    for text, sent in (("42", 42), ("null", None), ('"42"', "42"), ("left\n", "left\n"), ('"left\n"', '"left\n"')):
+        assert inferred.encode_action(text) == {"content": sent}
+    inferred.encode_action(inferred.action_space.sample())
+
+
 def test_a_field_that_may_be_missing() -> None:
     """A missing field is its default, else nothing; a missing required one is an error that names it."""
     number = {"type": "integer", "minimum": 0, "maximum": 9}

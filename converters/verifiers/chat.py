@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,8 +79,3 @@ class State(BaseModel):
     step_count: int = 0
     split: str | None = None
     index: int | None = None
-
-
-def schema(model: type[BaseModel]) -> Mapping[str, Any]:
-    """The JSON Schema of a model."""
-    return model.model_json_schema()

@@ -67,7 +67,7 @@ def prepare(wanted: Wanted) -> Interpreter:
         if not (place / "ready").is_file():
             _make(place, python, requirements)
             if wanted.verifiers is None and not is_directory:
-                _settle_generation(python, module)
+                _settle_generation(place, python, module)
             (place / "ready").touch()
     return Interpreter(python, module)
 
@@ -83,8 +83,8 @@ def _make(place: Path, python: Path, requirements: list[str]) -> None:
         raise
 
 
-def _settle_generation(python: Path, module: str) -> None:
-    """A package of the v0 API that has no upper bound has got a verifiers without it."""
+def _settle_generation(place: Path, python: Path, module: str) -> None:
+    """A package of the v0 API that has no upper bound has got a verifiers without it; a stranger has got none."""
     code = (
         "import importlib.util, sys; from importlib.metadata import version\n"
         f"spec = importlib.util.find_spec({_slug(module)!r})\n"
@@ -92,6 +92,12 @@ def _settle_generation(python: Path, module: str) -> None:
         "print(int('load_environment' in source), version('verifiers'))"
     )
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        shutil.rmtree(place, ignore_errors=True)
+        raise SourceError(
+            f"the package {module} of the index does not ask for verifiers, so it is somebody else's; "
+            "serve a directory, or, if it is an environment after all, say --verifiers VERSION"
+        )
     is_v0, _, version = done.stdout.strip().partition(" ")
     if is_v0 == "1" and tuple(map(int, version.split(".")[:2])) >= (0, 4):
         _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), V0)

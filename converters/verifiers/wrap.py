@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from converters.verifiers import calls
 from converters.verifiers.calls import CallToolAction
-from converters.verifiers.chat import ChatAction, ChatObservation, State, schema
+from converters.verifiers.chat import ChatAction, ChatObservation, State
 from converters.verifiers.interpreter import Wanted, prepare
 from interop.environment import Description, Environment, Source, StepResult, Tasks
 from interop.errors import InvalidAction, SourceError
@@ -23,6 +23,8 @@ from interop.foreign import ForeignWorker, Refused, WorkerFailed
 from interop.protocol.frames import error_list
 
 SCRIPT = Path(__file__).parent / "worker" / "main.py"
+GROUP = 64
+"""Rollouts of a group, at most."""
 LOAD_TIMEOUT = 300.0
 """Seconds for loading an environment; some read large datasets."""
 
@@ -78,9 +80,9 @@ class VerifiersSource(Source):
         return Description(
             name=name,
             description=f"{name}: a {about['class']} of verifiers, stepped by messages.",
-            action=schema(ChatAction),
-            observation=schema(ChatObservation),
-            state=schema(State),
+            action=ChatAction.model_json_schema(),
+            observation=ChatObservation.model_json_schema(),
+            state=State.model_json_schema(),
             extensions={"verifiers": about},
             own_tools=True,
         )
@@ -128,6 +130,7 @@ class VerifiersEnvironment(Environment):
         self._worker = worker
         self._splits: Mapping[str, int] = about["splits"]
         self._tools: Sequence[Mapping[str, Any]] = about["tools"]
+        self._grouped: bool = about["group"]
         self._session = str(uuid.uuid4())
         self._random = random.Random()
         self._state = State()
@@ -141,15 +144,20 @@ class VerifiersEnvironment(Environment):
         episode_id: str | None = None,
         split: Any = None,
         index: Any = None,
+        group: Any = None,
         **options: Any,
     ) -> StepResult:
         """Begin the rollout of a task: `index` of `split`, which is the first one that there is.
 
-        Without an index the seed chooses: the task `seed` modulo their number; without a seed it is random.
+        Without an index the seed chooses: the task `seed` modulo their number; without a seed it is random. `group` is
+        how many rollouts of the task are played, where the rubric compares them.
         """
         if options:
             name, value = next(iter(options.items()))
-            raise _invalid(name, "there is no such argument; accepted are seed, episode_id, split, index", value)
+            raise _invalid(name, "there is no such argument; accepted are seed, episode_id, split, index, group", value)
+        if group is not None and not (self._grouped and type(group) is int and 2 <= group <= GROUP):
+            accepted = f"a number from 2 to {GROUP}" if self._grouped else "null: rollouts are scored one by one"
+            raise _invalid("group", f"{group!r} is no group of rollouts; accepted is {accepted}", group)
         split = next(iter(self._splits)) if split is None else split
         if split not in self._splits:
             raise _invalid("split", f"{split!r} is no split; accepted are {', '.join(self._splits)}", split)
@@ -160,7 +168,7 @@ class VerifiersEnvironment(Environment):
         if type(index) is not int or not 0 <= index < self._splits[split]:
             message = f"{index!r} is no task of {split!r}; accepted is 0 to {self._splits[split] - 1}"
             raise _invalid("index", message, index)
-        turn = self._ask("reset", split=split, index=index)
+        turn = self._ask("reset", split=split, index=index, **({"group": group} if group else {}))
         self._state = State(episode_id=episode_id or str(uuid.uuid4()), split=split, index=index)
         self._last = _result(turn, {"task": {key: turn["task"][key] for key in ("split", "index", "id")}})
         return StepResult(self._last.observation, None, self._last.done)

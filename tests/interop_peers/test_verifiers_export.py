@@ -56,7 +56,7 @@ def test_a_round_trip_is_the_native_rollout(rollouts: Rollouts, mixture: Path) -
     """verifiers -> OpenEnv -> verifiers: prompts, messages, tools, reward, metrics and stop are those without us."""
     replies = [reply for _, tape in TAPES.values() for reply in tape]
     indexes = [index for index, _ in TAPES.values()]
-    native = rollouts("v0_kinds", replies, indexes, kind="mixture")
+    native = rollouts("v0_kinds", replies, indexes, kind="mixture", seconds=60)
     exported = rollouts("round_trip", replies, indexes, mixture)
     for name, before, after in zip(TAPES, native, exported, strict=True):
         after["metrics"].pop("openenv_reward")

@@ -79,10 +79,50 @@ def play(session: interop.Session, index: int, tape: list[Reply]) -> list[Any]:
 
 def test_rollouts_are_those_of_verifiers(server: interop.Server, verifiers: str) -> None:
     """Messages, tools' answers, stop, metrics and reward are those of verifiers' own rollout with the same replies."""
+    compare(server, verifiers)
+
+
+@pytest.mark.slow  # a worker of its own
+@pytest.mark.timeout(300)
+def test_rollouts_of_older_verifiers(peer: Callable[..., Path], cleaned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So they are by the oldest release, whose client is AsyncOpenAI; ends, errors and cleanup are as of the newest."""
+    monkeypatch.setenv("CLEANED", str(cleaned))
+    python = str(peer("0.1.9", "verifiers"))
+    with interop.serve(interop.wrap("verifiers:v0_kinds?kind=mixture", python=python)) as server:
+        compare(server, python)
+        check_ends(server, cleaned)
+
+
+def check_ends(server: interop.Server, cleaned: Path) -> None:
+    """What fails has no reward and says why, a group is not scored alone, and a rollout that is left is cleaned up."""
+    failures = [
+        (JUDGE, "it", "whether it is [private]"),
+        (GUESS, "infra", "the sandbox is gone, and [private]"),
+        (GUESS, "bug", "KeyError: 'a bug'"),
+        (GROUP, "long", "groups of rollouts"),
+    ]
+    with interop.connect(server.url, binary=False, timeout=100) as session:
+        for index, text, words in failures:
+            last = play(session, index, [Reply(text=text)])[-1]
+            assert (last.done, last.reward) == (True, None)
+            assert words in last.observation["error"]
+        before = len(cleaned.read_text().splitlines())
+        session.reset(index=GUESS)
+        session.reset(index=TOOLS)
+        assert len(cleaned.read_text().splitlines()) == before + 1
+        assert [tool["name"] for tool in session.step({"type": "list_tools"}).observation["tools"]] == [
+            "add", "fail", "say",
+        ]  # fmt: skip
+        usage = {"prompt_tokens": 20, "completion_tokens": 5}
+        assert session.step({"content": "it is 5", "usage": usage}).reward == 1.0
+
+
+def compare(server: interop.Server, verifiers: str) -> None:
+    """Play the tapes on the server and by verifiers in the same interpreter."""
     replies = [reply for _, tape in TAPES.values() for reply in tape]
     indexes = [index for index, _ in TAPES.values()]
     with ScriptedModel(replies) as model:
-        asked = (f"{model.url}/v1", json.dumps({"kind": "mixture"}), json.dumps(indexes))
+        asked = (f"{model.url}/v1", json.dumps({"kind": "mixture", "seconds": 60}), json.dumps(indexes))
         lines = run(Path(verifiers), "native_verifiers.py", *asked).splitlines()
     native = [json.loads(line) for line in lines if line.startswith("{")]
     for (name, (index, tape)), expected in zip(TAPES.items(), native, strict=True):
@@ -123,6 +163,7 @@ def test_a_reward_function_that_raises_is_told(session: interop.Session) -> None
     last = play(session, JUDGE, [Reply(text="it")])[-1]
     assert (last.done, last.reward) == (True, None)
     assert "the judge is down" in last.observation["error"]
+    assert "whether it is [private]" in last.observation["error"]
     assert last.observation["info"]["metrics"] == {"said": 1.0, "ask": 0.0, "num_turns": 1.0}
 
 
@@ -246,7 +287,12 @@ def test_nothing_private_leaves_the_server(session: interop.Session, monkeypatch
         return payload, text
 
     monkeypatch.setattr(type(session._connection), "receive", note)
-    for index, tape in (*TAPES.values(), (JUDGE, [Reply(text="it")]), (GUESS, [Reply(text="bug")])):
+    for index, tape in (
+        *TAPES.values(),
+        (JUDGE, [Reply(text="it")]),
+        (GUESS, [Reply(text="bug")]),
+        (GUESS, [Reply(text="infra")]),
+    ):
         play(session, index, tape)
         session.state()
     assert len(received) > 30
@@ -314,6 +360,7 @@ def test_the_certificate(server: interop.Server) -> None:
     """Our own suite certifies the server."""
     report = interop.certify(server.url)
     # Failures of environments have no reward; an argument that means nothing is refused, not passed over.
+    assert report.certified
     assert {result.requirement.id for result in report.findings} <= {"SEM-15", "HTTP-31"}, report.findings
 
 
@@ -323,6 +370,53 @@ def test_groups_are_not_scored_alone(server: interop.Server, session: interop.Se
     last = play(session, GROUP, [Reply(text="long")])[-1]
     assert (last.done, last.reward) == (True, None)
     assert "groups of rollouts" in last.observation["error"]
+
+
+def test_a_group_is_scored_as_one(server: interop.Server, session: interop.Session, verifiers: str) -> None:
+    """Rollouts of one task in one episode are what verifiers' own group of them is; others are not mixed up."""
+    tape = [Reply(text=text) for text in ("ab", "abcdef", "abc")]
+    begun, *steps = [session.reset(index=GROUP, group=3), *(session.step(action(reply)) for reply in tape)]
+    turns = [begun, *steps[:-1]]
+    assert [turn.observation["info"]["conversation"] for turn in turns] == [0, 1, 2]
+    assert [turn.observation["messages"] for turn in turns] == [[{"role": "user", "content": "The longest wins."}]] * 3
+    end = steps[-1]
+    with ScriptedModel(tape) as model:
+        asked = (f"{model.url}/v1", json.dumps({"kind": "mixture", "seconds": 60}), json.dumps([[GROUP] * 3]))
+        lines = run(Path(verifiers), "native_verifiers.py", *asked).splitlines()
+    native = [json.loads(line) for line in lines if line.startswith("{")]
+    ours = end.observation["info"]["group"]
+    assert [one["reward"] for one in ours] == [0.0, 1.0, 0.0]
+    for one, other in zip(sorted(ours, key=_said), sorted(native, key=_said), strict=True):
+        assert _said(one) == _said(other)
+        assert (one["reward"], one["metrics"]) == (other["reward"], other["metrics"])
+    assert (end.done, end.reward, end.observation["error"]) == (True, pytest.approx(1 / 3), None)
+    turns = [session.reset(index=GUESS, group=2), *(session.step({"content": text}) for text in ("50", "42"))]
+    assert [turn.observation["info"]["conversation"] for turn in turns] == [0, 1, 0]
+    assert turns[2].observation["messages"] == [{"role": "user", "content": "lower"}]
+    assert session.step({"content": "42"}).reward == 1.0
+    with pytest.raises(interop.errors.ValidationError, match="accepted is a number from 2 to 64"):
+        session.reset(index=GROUP, group=1)
+
+
+def _said(rollout: Mapping[str, Any]) -> str:
+    return str(rollout["completion"][0]["content"])
+
+
+@pytest.mark.slow  # workers of their own
+def test_a_judge_is_asked_where_the_hub_says(verifiers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers have the hub's environment variables; without a key the load says which one is missing."""
+    source = interop.wrap("verifiers:v0_kinds?kind=jury", python=verifiers)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(SourceError, match="OPENAI_API_KEY"):
+        source.describe()
+    with ScriptedModel([Reply(text="yes"), Reply(text="no")]) as model:
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{model.url}/v1")
+        with interop.serve(source) as server, interop.connect(server.url) as session:
+            assert [play(session, 0, [Reply(text="it")])[-1].reward for _ in range(2)] == [1.0, 0.0]
+            last = play(session, 0, [Reply(text="it")])[-1]  # the judge has no more to say
+    assert (last.done, last.reward) == (True, None)
+    assert "the rubric failed" in last.observation["error"]
 
 
 @pytest.mark.slow  # a worker of its own

@@ -103,6 +103,13 @@ def test_a_package_that_cannot_be_installed(tmp_path: Path, cache: Path, more: s
     assert not list(cache.rglob("pyvenv.cfg"))
 
 
+def test_a_package_of_somebody_else(cache: Path) -> None:
+    """A package of the index that does not ask for verifiers is not run."""
+    with pytest.raises(SourceError, match="the package six of the index does not ask for verifiers"):
+        prepare(Wanted("six"))
+    assert not list(cache.rglob("pyvenv.cfg"))
+
+
 def test_what_is_no_package(tmp_path: Path) -> None:
     """A directory without a project, and an interpreter that there is not, are named."""
     with pytest.raises(SourceError, match="pyproject"):

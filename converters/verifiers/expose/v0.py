@@ -55,7 +55,7 @@ def load(
     )
 
 
-class OpenEnv(vf.MultiTurnEnv):  # type: ignore[misc]
+class OpenEnv(vf.MultiTurnEnv):
     """The server is stepped as soon as the model has spoken, so that a limit of verifiers' loses no reward."""
 
     def __init__(self, server: Server, **arguments: Any) -> None:
@@ -105,12 +105,12 @@ class OpenEnv(vf.MultiTurnEnv):  # type: ignore[misc]
             if rollout.error:
                 state["error"] = vf.InfraError(rollout.error)
 
-    @vf.stop(priority=200)  # type: ignore[untyped-decorator]
+    @vf.stop(priority=200)
     async def over_at_reset(self, state: Any) -> bool:
         """Whether there was nothing to do."""
         return "openenv" in state and state["openenv"].done and not state["trajectory"]
 
-    @vf.cleanup  # type: ignore[untyped-decorator]
+    @vf.cleanup
     async def close_session(self, state: Any) -> None:
         """End the session; the stop condition is the server's, where it names one."""
         rollout: Rollout | None = state.get("openenv")
@@ -129,10 +129,10 @@ async def openenv_reward(state: Any) -> float:
     return 0.0 if rollout is None or state.get("error") is not None else rollout.reward
 
 
-class OpenEnvRubric(vf.Rubric):  # type: ignore[misc]
+class OpenEnvRubric(vf.Rubric):
     """The server's reward, and its metrics."""
 
-    @vf.cleanup  # type: ignore[untyped-decorator]
+    @vf.cleanup
     async def note_metrics(self, state: Any) -> None:
         """Add the server's metrics, which are known after scoring alone."""
         rollout: Rollout | None = state.get("openenv")

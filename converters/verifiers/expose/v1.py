@@ -17,17 +17,17 @@ import verifiers.v1 as vf
 from converters.verifiers.expose.rollout import Rollout, Server
 
 
-class OpenEnvData(vf.TaskData):  # type: ignore[misc]
+class OpenEnvData(vf.TaskData):
     url: str
     reset: dict[str, Any]
     """Arguments of `reset`."""
 
 
-class OpenEnvTask(vf.Task[OpenEnvData]):  # type: ignore[misc]
+class OpenEnvTask(vf.Task[OpenEnvData]):
     """One episode of a server."""
 
 
-class OpenEnvConfig(vf.TasksetConfig):  # type: ignore[misc]
+class OpenEnvConfig(vf.TasksetConfig):
     url: str | None = None
     """The server's address; by default that of the package."""
     split: str | None = None
@@ -38,7 +38,7 @@ class OpenEnvConfig(vf.TasksetConfig):  # type: ignore[misc]
     """The first of them."""
 
 
-class OpenEnvTaskset(vf.Taskset[OpenEnvTask, OpenEnvConfig]):  # type: ignore[misc]
+class OpenEnvTaskset(vf.Taskset[OpenEnvTask, OpenEnvConfig]):
     """The tasks of a server, whose bearer token is in INTEROP_TOKEN."""
 
     URL: ClassVar[str] = ""
@@ -53,11 +53,11 @@ class OpenEnvTaskset(vf.Taskset[OpenEnvTask, OpenEnvConfig]):  # type: ignore[mi
             yield OpenEnvTask(data, config.task)
 
 
-class OpenEnvEnvConfig(vf.EnvConfig):  # type: ignore[misc]
+class OpenEnvEnvConfig(vf.EnvConfig):
     player: vf.AgentConfig = vf.AgentConfig(harness={"id": "null"}, runtime={"type": "subprocess"})
 
 
-class OpenEnvEnv(vf.Env[OpenEnvEnvConfig]):  # type: ignore[misc]
+class OpenEnvEnv(vf.Env[OpenEnvEnvConfig]):
     """The player's replies are actions, and what it observes is its user's next message."""
 
     async def run(self, task: Any, agents: Any) -> None:

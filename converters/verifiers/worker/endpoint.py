@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
-
-MODEL = "policy"
+from lane import chat_completion
 
 
 @dataclass(eq=False)
@@ -87,30 +84,8 @@ class Endpoint:
 
 def completion(call: Call) -> dict[str, Any]:
     """The completion that says what the action says. Ids of tool calls are made unique in the conversation."""
-    action = call.action.result()
     taken = {asked["id"] for message in call.body["messages"] for asked in message.get("tool_calls") or ()}
-    message: dict[str, Any] = {"role": "assistant", "content": action.get("content")}
-    calls = []
-    for asked in action.get("tool_calls") or []:
-        arguments = asked["arguments"] if isinstance(asked["arguments"], str) else json.dumps(asked["arguments"])
-        id = asked.get("id")
-        if id is None or id in taken:
-            id = f"call_{uuid.uuid4().hex[:12]}"
-        taken.add(id)
-        calls.append({"id": id, "type": "function", "function": {"name": asked["name"], "arguments": arguments}})
-    if calls:
-        message["tool_calls"] = calls
-    if action.get("reasoning") is not None:
-        message["reasoning_content"] = action["reasoning"]
-    usage = action.get("usage")
-    return {
-        "id": f"policy-{uuid.uuid4().hex[:12]}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
-        **({"usage": {**usage, "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"]}} if usage else {}),
-    }
+    return chat_completion(call.action.result(), taken)
 
 
 def _events(answer: Mapping[str, Any]) -> bytes:

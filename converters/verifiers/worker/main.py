@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,16 @@ from lane import Lane, Refused, Session
 
 LINE = 1 << 30
 """Bytes of a message."""
+OLDEST = (0, 1, 9)
+"""The first release of verifiers that is played; before it environments have another API."""
+V1 = (0, 3)
+"""The first whose v1 API is played: earlier ones have another one of that name."""
 
 
 def load(spec: Mapping[str, Any]) -> Lane:
     """The environment that a spec names: `module`, `arguments`."""
     name = str(spec["module"])
+    release = _release(name)
     module = importlib.import_module(name.replace("-", "_"))
     # The constructors of environments replace the handlers of signals.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -40,6 +47,11 @@ def load(spec: Mapping[str, Any]) -> Lane:
 
             lane: Lane = V0Lane(name, module.load_environment(**spec["arguments"]))
         elif hasattr(module, "__all__"):  # of which verifiers takes the taskset
+            if release < V1:
+                found = version("verifiers")
+                raise Refused(
+                    f"{name} has no load_environment; its v1 API is played by verifiers 0.3.0 on, not {found}"
+                )
             from v1 import V1Lane
 
             lane = V1Lane(name, spec["arguments"])
@@ -49,6 +61,20 @@ def load(spec: Mapping[str, Any]) -> Lane:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _release(name: str) -> tuple[int, ...]:
+    """The release of verifiers that is here. Raises `Refused` for none, and for one that is too old."""
+    try:
+        found = version("verifiers")
+    except PackageNotFoundError:
+        raise Refused(f"{name}: {sys.executable} has no verifiers") from None
+    release = tuple(map(int, re.findall(r"\d+", found)[:3]))
+    if release < OLDEST:
+        raise Refused(
+            f"{name}: verifiers {found} is not played; accepted are 0.1.9 and newer, such as --verifiers 0.1.9"
+        )
+    return release
 
 
 async def serve(sock: socket.socket, lane: Lane) -> None:

@@ -1,4 +1,4 @@
-"""Environments of the v0 API (0.1.11 to 0.3.1): verifiers' own rollout, whose client awaits the policy."""
+"""Environments of the v0 API (0.1.9 to 0.3.1): verifiers' own rollout, whose client awaits the policy."""
 
 from __future__ import annotations
 
@@ -7,26 +7,33 @@ import contextlib
 import contextvars
 import json
 import logging
-import time
-import uuid
+import re
+import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 try:  # 0.3.1 keeps it in verifiers.legacy
     import verifiers.legacy as vf
-    import verifiers.legacy.types as vt
-    from verifiers.legacy.clients import Client
 except ImportError:
     import verifiers as vf
-    import verifiers.types as vt
-    from verifiers.clients import Client
 
-from lane import Refused
+from lane import Refused, over
 
-MODEL = "policy"
+try:
+    from v0_client import GROUPS, PolicyClient, adopt, completion, run, tools
+except ModuleNotFoundError as exc:
+    if exc.name != "verifiers.clients":  # which came with 0.1.11
+        raise
+    from v0_openai import GROUPS, PolicyClient, adopt, completion, run, tools
+
 TRUNCATED = {"max_turns_reached", "timeout_reached", "prompt_too_long", "max_total_completion_tokens_reached"}
 """Stop conditions that are limits, not ends."""
+PUBLIC = {"prompt", "question", "example_id", "task"}
+"""Columns of a task that are no secrets: `task` is the name by which an EnvGroup finds the environment."""
+HIDDEN = "[private]"
+SHORT = 4
+"""Characters up to which a private text is hidden as a word alone: an answer A is in every sentence."""
 _errors: contextvars.ContextVar[list[str]] = contextvars.ContextVar("errors")
 """What the rubric has logged in the current rollout: a reward function that raises is logged and counts 0."""
 
@@ -38,43 +45,6 @@ class _Noted(logging.Handler):
             noted.append(record.getMessage())
 
 
-class PolicyClient(Client):
-    """A client whose completions are the actions; `called` takes the calls that wait for one."""
-
-    def __init__(self, called: Callable[[_Call], None]) -> None:
-        super().__init__(object())
-        self._called = called
-
-    async def get_response(self, prompt: Any, model: str, sampling_args: Any, tools: Any = None, **more: Any) -> Any:
-        """Wait for the policy."""
-        call = _Call(_messages(prompt), tools or [], more.get("state"))
-        self._called(call)
-        return await call.response
-
-    # What stands between that and a provider is not reached.
-
-    def setup_client(self, config: Any) -> Any:
-        return None
-
-    async def to_native_tool(self, tool: Any) -> Any:
-        raise NotImplementedError
-
-    async def to_native_prompt(self, messages: Any) -> Any:
-        raise NotImplementedError
-
-    async def get_native_response(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
-    async def raise_from_native_response(self, response: Any) -> None:
-        raise NotImplementedError
-
-    async def from_native_response(self, response: Any) -> Any:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        return None
-
-
 class _Call:
     """A model call that waits for its completion."""
 
@@ -82,6 +52,7 @@ class _Call:
         self.prompt = prompt
         self.tools = tools
         self.state = state
+        self.rollout = str(state["trajectory_id"]) if isinstance(state, Mapping) else ""
         self.response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -100,6 +71,7 @@ class V0Lane:
         for one in _all(env):  # the time that a policy thinks is not the environment's
             if getattr(one, "timeout_seconds", None) is not None:
                 one.timeout_seconds = None
+            adopt(one)
         self._datasets = {"train": _dataset(env, "train"), "eval": _dataset(env, "eval")}
         self._datasets = {split: rows for split, rows in self._datasets.items() if rows is not None}
         if not self._datasets:
@@ -119,8 +91,8 @@ class V0Lane:
             "class": type(self.env).__name__,
             "splits": {split: len(rows) for split, rows in self._datasets.items()},
             "max_turns": getattr(self.env, "max_turns", None),
-            "tools": [_dump(tool) for tool in getattr(self.env, "tool_defs", None) or []],
-            "group": any(getattr(one, "requires_group_rollouts", False) for one in _all(self.env)),
+            "tools": [_dump(tool) for tool in tools(self.env)],
+            "group": any(map(_is_grouped, _all(self.env))),
             "weights": weights(self.env),
         }
 
@@ -141,33 +113,34 @@ class V0Lane:
 
 
 class V0Session:
-    """One rollout after the other."""
+    """One rollout, or group of rollouts, after the other."""
 
     def __init__(self, lane: V0Lane) -> None:
         self._lane = lane
         self._rollout: asyncio.Task[Any] | None = None
         self._woken: asyncio.Future[None] | None = None
 
-    async def reset(self, *, split: str, index: int) -> dict[str, Any]:
+    async def reset(self, *, split: str, index: int, group: int = 1) -> dict[str, Any]:
         row = self._lane.row(split, index)
+        if group > 1 and not GROUPS:
+            raise Refused("groups are played by verifiers 0.1.11 and newer")
         await self.close()
         env = self._lane.env
         self._inner = _inner(env, row)
-        self._group = bool(getattr(self._inner, "requires_group_rollouts", False))
+        self._alone = group == 1 and _is_grouped(self._inner)
+        self._group = group if group > 1 or self._alone else None
         self._calls: deque[_Call] = deque()
         self._ids: set[str] = set()
-        client = PolicyClient(self._take)
-        self._seen: list[Any] = []
+        self._private = sorted(_texts(_private(row)), key=len, reverse=True)
+        client = PolicyClient(self._asked)
+        self._seen: dict[str, list[Any]] = {}
         self._scoring: list[str] = []
         self._call: _Call | None = None
         sampling = dict(getattr(env, "sampling_args", None) or {})
 
         async def rollout() -> Any:
             _errors.set(self._scoring)
-            if self._group:
-                outputs = await env.run_group([row], client, MODEL, sampling)
-                return outputs[0]
-            return await env.run_rollout(row, client, MODEL, sampling)
+            return await run(env, row, client, sampling, self._group)
 
         self._rollout = asyncio.create_task(rollout())
         self._rollout.add_done_callback(self._wake)
@@ -189,9 +162,12 @@ class V0Session:
             with contextlib.suppress(BaseException):
                 await rollout
 
-    def _take(self, call: _Call) -> None:
+    async def _asked(self, prompt: Any, offered: Sequence[Any], state: Any) -> Any:
+        """A model call: wait for the policy."""
+        call = _Call(_messages(prompt), offered, state)
         self._calls.append(call)
         self._wake()
+        return await call.response
 
     def _wake(self, _: object = None) -> None:
         if self._woken is not None and not self._woken.done():
@@ -206,48 +182,66 @@ class V0Session:
         if self._calls:
             return self._turn(self._calls.popleft())
         if rollout.cancelled():  # the session was closed meanwhile
-            return _over(error="the rollout was cancelled")
+            return over(error="the rollout was cancelled")
         try:
-            output = rollout.result()
+            outputs = rollout.result()
         except Exception as exc:
-            return _over(error=f"{type(exc).__name__}: {exc}")
-        return self._end(output)
+            return over(error=self._hide(f"{type(exc).__name__}: {exc}"))
+        return self._end(outputs)
+
+    def _hide(self, error: str) -> str:
+        """An error without the private texts of the task; the log has all of it."""
+        print(error, file=sys.stderr)
+        for text in self._private:
+            word = rf"(?<!\w){re.escape(text)}(?!\w)" if len(text) <= SHORT else re.escape(text)
+            error = re.sub(word, HIDDEN, error)
+        return error
 
     def _turn(self, call: _Call) -> dict[str, Any]:
         self._call = call
         # Only what is new is dumped: a prompt grows with each turn.
-        seen, new = len(self._seen), call.prompt
-        rewritten = new[:seen] != self._seen
+        known, new = self._seen.setdefault(call.rollout, []), call.prompt
+        seen = len(known)
+        rewritten = new[:seen] != known
         if not rewritten:
             new = new[seen:]
             # The policy knows what it has just said.
             if seen and new and new[0]["role"] == "assistant":
                 new = new[1:]
-        self._seen = call.prompt
+        self._seen[call.rollout] = call.prompt
         info: dict[str, Any] = {"rewritten": True} if rewritten else {}
+        if self._group is not None:
+            info["conversation"] = list(self._seen).index(call.rollout)
         trajectory = call.state.get("trajectory") if isinstance(call.state, Mapping) else None
         if trajectory and trajectory[-1].get("reward") is not None:
             info["turn_reward"] = trajectory[-1]["reward"]
-        tools = [_dump(tool) for tool in call.tools]
-        return {"messages": [_dump(message) for message in new], "tools": tools, "done": False, "info": info}
+        offered = [_dump(tool) for tool in call.tools]
+        return {"messages": [_dump(message) for message in new], "tools": offered, "done": False, "info": info}
 
-    def _end(self, output: Mapping[str, Any]) -> dict[str, Any]:
+    def _end(self, outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The last turn; that of a group is its first rollout's, with the mean of the rewards."""
+        output = outputs[0]
         messages = _plain(output.get("completion"))
         last = max((at for at, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
         stop = output.get("stop_condition")
         single = getattr(self._inner, "max_turns", None) == 1
         truncated = bool(output.get("is_truncated")) or (stop in TRUNCATED and not single)
-        error = _error(output.get("error"))
+        error = next(filter(None, (_error(one.get("error")) for one in outputs)), None)
         if error is None and self._scoring:
             error = "the rubric failed: " + "; ".join(self._scoring)
-        if error is None and self._group:
-            error = "the rubric scores groups of rollouts, and this was one alone"
-        info = {"metrics": dict(output.get("metrics") or {}), "weights": weights(self._inner)}
+        if error is not None:
+            error = self._hide(error)
+        elif self._alone:
+            error = "the rubric scores groups of rollouts, and this was one alone; reset with group=N plays N of them"
+        info: dict[str, Any] = {"metrics": dict(output.get("metrics") or {}), "weights": weights(self._inner)}
         if output.get("token_usage"):
             info["usage"] = dict(output["token_usage"])
-        return _over(
+        rewards: list[Any] = [None if error else one.get("reward") for one in outputs]
+        if len(outputs) > 1:
+            info["group"] = [_member(one, reward) for one, reward in zip(outputs, rewards, strict=True)]
+        return over(
             messages=messages[last + 1 :],
-            reward=None if error else output.get("reward"),
+            reward=None if None in rewards else sum(rewards) / len(rewards),
             truncated=truncated,
             stop=stop,
             error=error,
@@ -255,50 +249,34 @@ class V0Session:
         )
 
 
-def completion(action: Mapping[str, Any], ids: set[str]) -> Any:
-    """The response of a model that says what the action says; a tool call whose id is taken gets another."""
-    calls = []
-    for call in action.get("tool_calls") or []:
-        id = call.get("id")
-        if id is None or id in ids:
-            id = f"call_{uuid.uuid4().hex[:12]}"
-        ids.add(id)
-        arguments = call["arguments"] if isinstance(call["arguments"], str) else json.dumps(call["arguments"])
-        calls.append(vt.ToolCall(id=id, name=call["name"], arguments=arguments))
-    usage = action.get("usage")
-    prompt, answer = (usage["prompt_tokens"], usage["completion_tokens"]) if usage else (0, 0)
-    return vt.Response(
-        id=f"policy-{uuid.uuid4().hex[:12]}",
-        created=int(time.time()),
-        model=MODEL,
-        usage=usage
-        and vt.Usage(prompt_tokens=prompt, completion_tokens=answer, reasoning_tokens=0, total_tokens=prompt + answer),
-        message=vt.ResponseMessage(
-            content=action.get("content"),
-            tool_calls=calls or None,
-            reasoning_content=action.get("reasoning"),
-            finish_reason="tool_calls" if calls else "stop",
-            is_truncated=False,
-            tokens=None,
-        ),
-    )
+def _member(output: Mapping[str, Any], reward: float | None) -> dict[str, Any]:
+    """One rollout of a group."""
+    metrics = dict(output.get("metrics") or {})
+    return {"reward": reward, "metrics": metrics, "completion": _plain(output.get("completion"))}
 
 
 def weights(env: Any) -> dict[str, float]:
     """The weight of each reward function, groups of environments and of rubrics flattened."""
-    found: dict[str, float] = {}
-    for one in _all(env):
-        found.update(_weights(one.rubric))
-    return found
+    return {
+        getattr(function, "__name__", str(function)): float(weight)
+        for one in _all(env)
+        for rubric in _rubrics(one.rubric)
+        for function, weight in zip(getattr(rubric, "funcs", []), getattr(rubric, "weights", []), strict=False)
+    }
 
 
-def _weights(rubric: Any) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _is_grouped(env: Any) -> bool:
+    """Whether rollouts of a task are scored together."""
+    if hasattr(env, "requires_group_rollouts"):  # since 0.1.14
+        return bool(env.requires_group_rollouts)
+    return any(rubric._is_group_func(function) for rubric in _rubrics(env.rubric) for function in rubric.funcs)
+
+
+def _rubrics(rubric: Any) -> Iterator[Any]:
+    """Those of a RubricGroup, and the rubric."""
     for inner in getattr(rubric, "rubrics", None) or []:
-        found.update(_weights(inner))
-    for function, weight in zip(getattr(rubric, "funcs", []), getattr(rubric, "weights", []), strict=False):
-        found[getattr(function, "__name__", str(function))] = float(weight)
-    return found
+        yield from _rubrics(inner)
+    yield rubric
 
 
 def _all(env: Any) -> list[Any]:
@@ -309,33 +287,23 @@ def _all(env: Any) -> list[Any]:
 
 def _inner(env: Any, row: Mapping[str, Any]) -> Any:
     """The one of an EnvGroup that a task is for."""
-    info = row.get("info") or {}
-    info = json.loads(info) if isinstance(info, str) else info
-    route = info.get("env_id") or row.get("task") or ()
+    route = _info(row).get("env_id") or row.get("task") or ()
     for name in (route,) if isinstance(route, str) else route:
         env = (getattr(env, "env_map", None) or {}).get(name, env)
     return env
 
 
-def _over(
-    *,
-    messages: Sequence[Any] = (),
-    reward: Any = None,
-    truncated: bool = False,
-    stop: str | None = None,
-    error: str | None = None,
-    info: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    return {
-        "messages": list(messages),
-        "tools": [],
-        "done": True,
-        "reward": reward,
-        "truncated": truncated,
-        "stop": stop,
-        "error": error,
-        "info": info or {},
-    }
+def _info(row: Mapping[str, Any]) -> dict[str, Any]:
+    info = row.get("info") or {}
+    return dict(json.loads(info) if isinstance(info, str) else info)
+
+
+def _private(row: Mapping[str, Any]) -> list[Any]:
+    """What of a task is the environment's alone; `env_id` is the name of an environment in its group."""
+    return [
+        [row[key] for key in row.keys() - PUBLIC - {"info"}],
+        [value for key, value in _info(row).items() if key != "env_id"],
+    ]
 
 
 def _dataset(env: Any, split: str) -> Any:
@@ -356,6 +324,15 @@ def _messages(messages: Any) -> list[Any]:
     return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages or [])
 
 
+def _texts(value: Any) -> set[str]:
+    """The texts and numbers in a value, as texts."""
+    if isinstance(value, Mapping):
+        return _texts(list(value.values()))
+    if isinstance(value, list | tuple):
+        return {text for item in value for text in _texts(item)}
+    return set() if value is None or isinstance(value, bool) or not str(value) else {str(value)}
+
+
 def _plain(messages: Any) -> list[dict[str, Any]]:
     return [_dump(message) for message in _messages(messages)]
 
@@ -371,4 +348,7 @@ def _error(error: Any) -> str | None:
         return None
     if isinstance(error, Mapping):
         return str(error.get("error_chain_repr") or error.get("message") or dict(error))
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
+    if isinstance(error, BaseException):  # of 0.1.9
+        cause = _error(error.__cause__)
+        return f"{type(error).__name__}: {error}" + (f" -> {cause}" if cause else "")
+    return str(error)

@@ -28,8 +28,8 @@ from importlib.metadata import version
 from typing import Any
 
 import verifiers.v1 as vf
-from endpoint import MODEL, Call, Endpoint
-from lane import Refused
+from endpoint import Call, Endpoint
+from lane import MODEL, Refused, over
 from pydantic import ValidationError
 from verifiers.v1.clients import EvalClientConfig, ModelContext
 from verifiers.v1.configs.agent import AgentConfig
@@ -189,10 +189,10 @@ class V1Session:
         asked.cancel()
         self._leave()
         if episode.cancelled():
-            return _over(error="the episode was cancelled")
+            return over(error="the episode was cancelled")
         if exc := episode.exception():
             traceback.print_exception(exc)
-            return _over(error=type(exc).__name__)
+            return over(error=type(exc).__name__)
         return _end(episode.result(), self._lane.agents)
 
     def _turn(self, call: Call) -> dict[str, Any]:
@@ -287,7 +287,7 @@ def _end(episode: Any, roles: Sequence[str]) -> dict[str, Any]:
         episode.traces, key=lambda trace: roles.index(trace.agent.name) if trace.agent.name in roles else -1
     )
     if not traces:
-        return _over(error=error)
+        return over(error=error)
     main = next((trace for trace in traces if trace.agent.name in roles and trace.agent.trainable), traces[0])
     rewards: dict[str, list[float]] = {}
     for trace in traces:
@@ -297,7 +297,7 @@ def _end(episode: Any, roles: Sequence[str]) -> dict[str, Any]:
     messages = [message_to_wire(message) for message in main.messages]
     last = max((at for at, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
     usage = episode.usage
-    return _over(
+    return over(
         messages=messages[last + 1 :],
         agent=main.agent.name,
         reward=None if error else sum(own) / len(own),
@@ -349,29 +349,6 @@ def public(task: Any, index: int) -> dict[str, Any]:
         "id": index if id is None else id,
         "name": data.name,
         "prompt": [message if isinstance(message, dict) else message_to_wire(message) for message in prompt],
-    }
-
-
-def _over(
-    *,
-    messages: Sequence[Any] = (),
-    agent: str | None = None,
-    reward: float | None = None,
-    truncated: bool = False,
-    stop: str | None = None,
-    error: str | None = None,
-    info: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    return {
-        "messages": list(messages),
-        "tools": [],
-        "agent": agent,
-        "done": True,
-        "reward": reward,
-        "truncated": truncated,
-        "stop": stop,
-        "error": error,
-        "info": info or {},
     }
 
 

@@ -42,18 +42,19 @@ class Guess(vf.MultiTurnEnv):
 
     async def setup_state(self, state):
         state["target"] = int(state["answer"].removesuffix(CANARY))
+        return state
 
     async def env_response(self, messages, state, **kwargs):
-        text = messages[-1].content
+        text = messages[-1]["content"]
         if text == "infra":
-            raise vf.InfraError("the sandbox is gone")
+            raise vf.InfraError(f"the sandbox is gone, and {state['answer']} with it")
         if text == "bug":
             raise KeyError("a bug")
         guess = int(text) if text.isdigit() else 0
         if guess == state["target"]:
-            state["final_env_response"] = [vf.UserMessage(content="correct!")]
+            state["final_env_response"] = [_user("correct!")]
             return state["final_env_response"]
-        return [vf.UserMessage(content="higher" if guess < state["target"] else "lower")]
+        return [_user("higher" if guess < state["target"] else "lower")]
 
     @vf.cleanup
     async def note(self, state):
@@ -67,7 +68,7 @@ def guess(max_turns=10, **arguments):
     """Guess a number."""
 
     def won(completion):
-        return 1.0 if completion and completion[-1].content == "correct!" else 0.0
+        return 1.0 if completion and completion[-1]["content"] == "correct!" else 0.0
 
     tasks = _tasks([("Guess 1-100", str(target)) for target in (42, 7, 99)])
     return Guess(dataset=tasks, rubric=vf.Rubric(funcs=[won]), max_turns=max_turns, **arguments)
@@ -94,7 +95,7 @@ def tools():
         raise ValueError(f"no {text}")
 
     def right(completion, answer):
-        return float(answer.removesuffix(CANARY) in (completion[-1].content or ""))
+        return float(answer.removesuffix(CANARY) in (completion[-1]["content"] or ""))
 
     return vf.ToolEnv(
         dataset=_tasks([("What is 2+3?", "5")]), tools=[add, fail], rubric=vf.Rubric(funcs=[right]), max_turns=5
@@ -110,6 +111,7 @@ class Shelf(vf.StatefulToolEnv):
 
     async def setup_state(self, state, **kwargs):
         state["shelf"] = []
+        return state
 
     def update_tool_args(self, tool_name, tool_args, messages, state, **kwargs):
         return {**tool_args, "shelf": state["shelf"]}
@@ -138,7 +140,7 @@ def group():
     """Rewards that compare the rollouts of a group."""
 
     def longest(completions, **kwargs):
-        lengths = [len(completion[-1].content) for completion in completions]
+        lengths = [len(completion[-1]["content"]) for completion in completions]
         return [float(length == max(lengths)) for length in lengths]
 
     return vf.SingleTurnEnv(dataset=_tasks([("The longest wins.", "")]), rubric=vf.Rubric(funcs=[longest]))
@@ -147,13 +149,24 @@ def group():
 def judge():
     """A reward function that raises."""
 
-    def ask(completion):
-        raise RuntimeError("the judge is down")
+    def ask(completion, answer):
+        raise RuntimeError(f"the judge is down and cannot say whether it is {answer}")
 
     def said(completion):
         return 1.0
 
     return vf.SingleTurnEnv(dataset=_tasks([("Say it.", "it")]), rubric=vf.Rubric(funcs=[said, ask]))
+
+
+def jury():
+    """A judge, which is a model of the endpoint and the key of OPENAI_BASE_URL and OPENAI_API_KEY."""
+    rubric = vf.JudgeRubric(judge_model="judge")
+
+    async def agreed(judge, prompt, completion, answer, state):
+        return float("yes" in (await judge(prompt, completion, answer, state)).lower())
+
+    rubric.add_reward_func(agreed)
+    return vf.SingleTurnEnv(dataset=_tasks([("Say it.", "it")]), rubric=rubric)
 
 
 def gym(name="leg_counting"):
@@ -163,11 +176,13 @@ def gym(name="leg_counting"):
     return ReasoningGymEnv(gym=name, num_train_examples=5, num_eval_examples=2, seed=1)
 
 
-def mixture():
-    """Several of them in one, which verifiers tells apart by task: 3 of reverse, 3 of guess, then one of each other."""
+def mixture(seconds=0.2):
+    """Several of them in one, which verifiers tells apart by task: 3 of reverse, 3 of guess, then one of each other.
+
+    In the seconds that guess has no policy can think.
+    """
     return vf.EnvGroup(
-        # In the time that guess has no policy can think.
-        envs=[reverse(), guess(timeout_seconds=0.2), tools(), shelf(), judge(), group()],
+        envs=[reverse(), guess(timeout_seconds=seconds), tools(), shelf(), judge(), group()],
         env_names=["reverse", "guess", "tools", "shelf", "judge", "group"],
     )
 
@@ -177,9 +192,14 @@ def broken():
     raise RuntimeError("JUDGE_API_KEY is not set")
 
 
+def _user(text):
+    """A message; before 0.1.11 it is a dict."""
+    return vf.UserMessage(content=text) if hasattr(vf, "UserMessage") else {"role": "user", "content": text}
+
+
 def _tasks(pairs):
     rows = [{"question": asked, "answer": answer + CANARY, "info": {"secret": CANARY}} for asked, answer in pairs]
     return Dataset.from_list(rows)
 
 
-KINDS = {make.__name__: make for make in (reverse, guess, tools, shelf, group, judge, gym, mixture, broken)}
+KINDS = {make.__name__: make for make in (reverse, guess, tools, shelf, group, judge, jury, gym, mixture, broken)}

@@ -3,9 +3,11 @@ PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || echo python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
-OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0
+OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0 harbor-0.26.0
+# For what `make test-all` alone runs.
+SLOW := verifiers-0.1.9 verifiers-0.4.0-hub
 
-.PHONY: setup peers demo certify-demo broken browser test test-all lint bench bench-plots bench-verifiers clean
+.PHONY: setup peers demo certify-demo broken browser test test-all docker-test lint bench bench-plots bench-verifiers clean
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed) $(OTHERS:%=.venv/peers/%/.installed)
 
@@ -61,9 +63,22 @@ V1 := $(wildcard tests/verifiers_environments/v1_*)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 $(V1:%=--editable ./%)
 	@touch $@
 
+# The oldest release that is played.
+.venv/peers/verifiers-0.1.9/.installed: tests/verifiers_environments/v0_kinds/pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.1.9 reasoning-gym \
+		--editable ./tests/verifiers_environments/v0_kinds
+	@touch $@
+
 .venv/peers/verifiers-0.4.0-hub/.installed: pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 --editable .
+	@touch $@
+
+# harbor in an environment of its own: it wants older releases of what the hub uses.
+.venv/peers/harbor-0.26.0/.installed: pyproject.toml | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode harbor==0.26.0 --editable '.[gymnasium]'
 	@touch $@
 
 demo: setup
@@ -82,10 +97,14 @@ browser:
 	@command -v chromium chromium-browser google-chrome > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 test: setup peers browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not docker'
 
-test-all: setup peers .venv/peers/verifiers-0.4.0-hub/.installed browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test-all: setup peers $(SLOW:%=.venv/peers/%/.installed) browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not docker'
+
+# Needs an engine with Compose, and an image python:3.13-slim.
+docker-test: setup .venv/peers/harbor-0.26.0/.installed
+	$(BIN)/python -m pytest -m docker
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -41,7 +41,8 @@ def wrap(source: Any, **how: Any) -> Source:
     Args:
         source: As for `serve`.
         how: For environments that run in an interpreter of their own (`verifiers:`): `python`, `verifiers`, `packages`
-            and `workers`, as the options `--python`, `--verifiers`, `--with` and `--workers` of `interop serve`.
+            and `workers`, as the options `--python`, `--verifiers`, `--with` and `--workers` of `interop serve`. For
+            `harbor:` `sandbox`, as the option `--sandbox`.
     """
     return to_source(source, how)
 

@@ -25,7 +25,9 @@ COMMANDS = {
     "mcp": "Show how agents attach to a server by MCP.",
     "export": "Write a package of another ecosystem whose environment is a server.",
     "certify": "Judge a server by the specification, with evidence.",
+    "check-tasks": "Judge harbor tasks: is the set sound?",
     "requirements": "Show the requirements that servers are judged by.",
+    "doctor": "Say what works on this machine, what does not, and what to type.",
 }
 """The commands and their summaries. A command's module is imported when it is called."""
 
@@ -43,7 +45,8 @@ Commands:
 
 {commands}
 
-Where a command takes SOURCE, name what to serve: gym:CartPole-v1, openenv:MODULE:ATTRIBUTE.
+Where a command takes SOURCE, name what to serve: gym:CartPole-v1, openenv:MODULE:ATTRIBUTE,
+verifiers:DIRECTORY, harbor:DIRECTORY.
 Where it takes SOURCE|URL, a server's address will do: http://host:port.
 
 Options:
@@ -62,7 +65,7 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"interop.cli.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"interop.cli.{cmd_name.replace('-', '_')}").app)
         command.name = cmd_name
         return command
 

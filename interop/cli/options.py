@@ -12,7 +12,7 @@ from interop.cli.errors import TRACEBACK
 
 NEWEST = "0.10"
 """The release of openenv whose protocol is required if nobody says otherwise."""
-_SOURCE = "gym:ID, verifiers:PACKAGE or openenv:MODULE:ATTRIBUTE, with ?key=value for its arguments"
+_SOURCE = "gym:ID, verifiers:PACKAGE, harbor:DIRECTORY or openenv:MODULE:ATTRIBUTE, with ?key=value for its arguments"
 
 
 def command_app() -> typer.Typer:

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from dataclasses import MISSING, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -57,6 +57,10 @@ def serve(
         typer.Option(
             min=1, metavar="N", help="Processes with the environment, which share its sessions.", show_default="1"
         ),
+    ] = None,
+    sandbox: Annotated[
+        Literal["auto", "namespace", "docker", "inplace"] | None,
+        typer.Option(help="Where tasks of harbor are played.", show_default="auto"),
     ] = None,
     # Limits
     max_sessions: Annotated[int, typer.Option(min=1, help="Sessions at a time.")] = _DEFAULTS["max_sessions"],
@@ -113,6 +117,7 @@ def serve(
       interop serve "gym:CartPole-v1?sutton_barto_reward=true" --port 0
       interop serve gym:ale_py:ALE/Pong-v5 --isolation process --max-sessions 8
       interop serve verifiers:./environments/wordle --with textarena
+      interop serve harbor:./tasks --sandbox namespace
       INTEROP_TOKEN=secret interop serve gym:Taxi-v4 --host 0.0.0.0
     """
     options = {
@@ -129,7 +134,13 @@ def serve(
         "origins": tuple(allow_origin or ()),
         "token": token,
     }
-    wanted = {"python": python, "verifiers": verifiers, "packages": tuple(with_ or ()), "workers": workers}
+    wanted = {
+        "python": python,
+        "verifiers": verifiers,
+        "packages": tuple(with_ or ()),
+        "workers": workers,
+        "sandbox": sandbox,
+    }
     how = {key: value for key, value in wanted.items() if value}
     server = _listen(wrap(source, **how), host, port, options if mode is None else {"mode": mode, **options})
     if token is None and not _is_loopback(host):

@@ -1,0 +1,146 @@
+"""The sandbox that is there already: the server runs inside the task's own container, which plays one episode."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+from harbor.environments.base import BaseEnvironment, ExecResult
+from harbor.environments.capabilities import EnvironmentCapabilities
+from harbor.models.trial.paths import EnvironmentPaths
+
+HIDDEN = "INTEROP_"
+"""Variables of the server that commands do not get: its token is among them."""
+MOST = 16_777_216
+"""Bytes of each stream of a command that are kept."""
+_used = False
+
+
+class InplaceEnvironment(BaseEnvironment):
+    """For `--sandbox inplace`.
+
+    The container's image is the task's, its network is what the container was started with, and its file system is
+    used up by one episode. Where agents run as root nothing in it is safe from them, the server included.
+    """
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        self._groups: set[int] = set()
+        super().__init__(*args, **more)
+
+    @staticmethod
+    def type() -> str:
+        return "inplace"
+
+    @property
+    def capabilities(self) -> EnvironmentCapabilities:
+        """Nothing can be changed from inside."""
+        return EnvironmentCapabilities()
+
+    def _validate_definition(self) -> None:
+        if (self.environment_dir / "docker-compose.yaml").exists():
+            raise ValueError("a task of several containers cannot be played inside one of them; use --sandbox docker")
+
+    async def start(self, force_build: bool) -> None:
+        """Make harbor's directories. Raises `RuntimeError` for a second episode."""
+        global _used
+        if _used:
+            raise RuntimeError("this container has played its episode; start a new one")
+        _used = True
+        directories = (EnvironmentPaths.agent_dir, EnvironmentPaths.verifier_dir, EnvironmentPaths.artifacts_dir)
+        await self.ensure_dirs([str(directory) for directory in directories])
+
+    async def stop(self, delete: bool) -> None:
+        """Kill what commands have left running."""
+        for group in self._groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        self._groups.clear()
+
+    async def exec(
+        self,
+        command: str,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout_sec: int | None = None,
+        user: str | int | None = None,
+    ) -> ExecResult:
+        """Run a command. Raises `RuntimeError` where its time is up; its process group is killed then."""
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(HIDDEN)}
+        variables |= self._merge_env(env) or {}
+        process = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            command,
+            cwd=cwd or self.task_env_config.workdir,
+            env=variables,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            **_identity(self._resolve_user(user), variables),
+        )
+        self._groups.add(process.pid)
+        output, errors = bytearray(), bytearray()
+        readers = [
+            asyncio.create_task(_read(process.stdout, output)),
+            asyncio.create_task(_read(process.stderr, errors)),
+        ]
+        try:
+            await asyncio.wait_for(process.wait(), timeout_sec)
+            await asyncio.wait(readers, timeout=0.2)  # what it has left running may hold the pipes
+        except BaseException as exc:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(exc, TimeoutError):
+                raise RuntimeError(f"Command timed out after {timeout_sec} seconds") from None
+            raise
+        finally:
+            for reader in readers:
+                reader.cancel()
+        return ExecResult(
+            stdout=output.decode(errors="replace") or None,
+            stderr=errors.decode(errors="replace") or None,
+            return_code=process.returncode or 0,
+        )
+
+    async def upload_file(self, source_path: Path | str, target_path: str) -> None:
+        target = Path(target_path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source_path, target)
+
+    async def upload_dir(self, source_dir: Path | str, target_dir: str) -> None:
+        shutil.copytree(source_dir, target_dir, symlinks=True, dirs_exist_ok=True)
+
+    async def download_file(self, source_path: str, target_path: Path | str) -> None:
+        Path(target_path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source_path, target_path)
+
+    async def download_dir(self, source_dir: str, target_dir: Path | str) -> None:
+        shutil.copytree(source_dir, target_dir, symlinks=True, dirs_exist_ok=True)
+
+
+async def _read(stream: asyncio.StreamReader | None, into: bytearray) -> None:
+    """Read to the end; what is more than `MOST` is dropped."""
+    while stream is not None and (chunk := await stream.read(65_536)):
+        into += chunk[: MOST - len(into)]
+
+
+def _identity(user: str | int | None, variables: dict[str, str]) -> dict[str, Any]:
+    """The arguments of a process that is a user's, whose home its variables get. Raises `RuntimeError`."""
+    if user is None:
+        return {}
+    try:
+        entry = pwd.getpwuid(int(user)) if str(user).isdigit() else pwd.getpwnam(str(user))
+    except KeyError:
+        raise RuntimeError(f"there is no user {user!r} in this container") from None
+    if entry.pw_uid == os.geteuid():
+        return {}
+    variables |= {"HOME": entry.pw_dir, "USER": entry.pw_name}
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}

@@ -1,0 +1,79 @@
+"""Where a task is played: in namespaces without Docker, in Docker, or in place, inside the task's own container."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from converters.harbor.lint import lint
+from converters.harbor.sandbox import usable
+from converters.harbor.tasks import HarborTask
+from interop.errors import SourceError
+
+SANDBOXES = ("auto", "namespace", "docker", "inplace")
+PROBE_TIMEOUT = 10
+"""Seconds for Docker's daemon to answer."""
+
+
+@dataclass(frozen=True)
+class Sandboxes:
+    """The sandboxes of a source.
+
+    Attributes:
+        wanted: One of `SANDBOXES`; auto is namespace for the tasks that it can play, else docker.
+        network: `public` for the namespace sandbox to let tasks out that do not ask for it.
+        rootfs: A directory that the namespace sandbox takes for its root.
+    """
+
+    wanted: str
+    network: str | None = None
+    rootfs: str | None = None
+
+    def environment(self, task: HarborTask) -> dict[str, Any]:
+        """harbor's configuration of a task's environment. Raises `SourceError` where nothing here can play the task."""
+        chosen = self._choose(task) if self.wanted == "auto" else self.wanted
+        if chosen != "namespace":
+            name = {"docker": "DockerEnvironment", "inplace": "InplaceEnvironment"}[chosen]
+            return {"import_path": f"converters.harbor.{chosen}:{name}"}
+        kwargs = {"network": self.network, "rootfs": self.rootfs}
+        return {
+            "import_path": "converters.harbor.namespace:NamespaceEnvironment",
+            "kwargs": {key: value for key, value in kwargs.items() if value is not None},
+        }
+
+    def _choose(self, task: HarborTask) -> str:
+        why_not = namespace_trouble() or _refusal(task)
+        if why_not is None:
+            return "namespace"
+        if (no_docker := docker_trouble()) is None:
+            return "docker"
+        raise SourceError(f"{task.name} cannot be played here: namespace: {why_not}; docker: {no_docker}")
+
+
+@cache
+def namespace_trouble() -> str | None:
+    """Why this machine has no namespace sandbox; None where it has."""
+    return usable()
+
+
+@cache
+def docker_trouble() -> str | None:
+    """Why this machine has no Docker for harbor; None where it has."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    for command in (["docker", "info", "--format", "{{.ServerVersion}}"], ["docker", "compose", "version"]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return f"`{' '.join(command[:2])}` does not answer"
+        if done.returncode:
+            return (done.stderr or done.stdout).strip().splitlines()[-1]
+    return None
+
+
+def _refusal(task: HarborTask) -> str | None:
+    """Why the namespace sandbox cannot play a task."""
+    return next((found.message for found in lint(task.path) if found.rule == "sandbox-namespace"), None)

@@ -1,0 +1,4 @@
+
+## What you see first
+
+$text

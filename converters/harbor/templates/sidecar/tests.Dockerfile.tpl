@@ -1,0 +1,3 @@
+ARG BASE_IMAGE=$base_image
+FROM $${BASE_IMAGE}
+COPY . /tests/

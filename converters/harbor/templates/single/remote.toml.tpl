@@ -1,0 +1,2 @@
+network_mode = "public"
+env = { OPENENV_URL = $address }

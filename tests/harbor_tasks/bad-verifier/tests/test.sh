@@ -1,0 +1,3 @@
+#!/bin/bash
+echo 'the grader is not at home' >&2
+exit 1

@@ -1,0 +1,2 @@
+#!/bin/bash
+echo multiply > plan.txt

@@ -1,0 +1,2 @@
+#!/bin/bash
+echo "$(cat plan.txt) $(cat product.txt)" > report.txt

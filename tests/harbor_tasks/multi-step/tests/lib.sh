@@ -1,0 +1,2 @@
+# Shared by the tests of all steps.
+give() { echo "$1" > /logs/verifier/reward.json; }

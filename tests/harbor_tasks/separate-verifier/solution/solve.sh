@@ -1,0 +1,3 @@
+#!/bin/bash
+echo 'six by nine' > scratch.txt
+echo 42 > answer.txt

@@ -1,0 +1,5 @@
+#!/bin/bash
+cat > clamp.py <<'END'
+def clamp(number, low, high):
+    return max(low, min(number, high))
+END

@@ -7,7 +7,7 @@ OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0 ha
 # For what `make test-all` alone runs.
 SLOW := verifiers-0.1.9 verifiers-0.4.0-hub
 
-.PHONY: setup peers demo certify-demo broken browser test test-all docker-test lint bench bench-plots bench-verifiers clean
+.PHONY: setup peers demo certify-demo broken browser test test-all docker-test lint bench bench-plots bench-verifiers bench-harbor clean
 setup: .venv/.installed
 peers: $(PEERS:%=.venv/peers/openenv-%/.installed) $(OTHERS:%=.venv/peers/%/.installed)
 
@@ -123,6 +123,10 @@ bench-plots: setup peers
 # A verifiers environment through the wire, beside verifiers alone. About two minutes.
 bench-verifiers: setup .venv/peers/verifiers-0.3.1/.installed
 	$(BIN)/python -m tests.benchmarks.verifiers_rates
+
+# An episode of a harbor task in each sandbox, beside harbor's own trial in Docker. About five minutes; needs an engine.
+bench-harbor: setup .venv/peers/harbor-0.26.0/.installed
+	$(BIN)/python -m tests.benchmarks.harbor_times
 
 clean:
 	rm -rf .venv build dist

@@ -15,6 +15,9 @@ from harbor.environments.base import BaseEnvironment, ExecResult
 from harbor.environments.capabilities import EnvironmentCapabilities
 from harbor.models.trial.paths import EnvironmentPaths
 
+from converters.harbor.perform import Executed
+from converters.harbor.pipes import Capped
+
 HIDDEN = "INTEROP_"
 """Variables of the server that commands do not get: its token is among them."""
 MOST = 16_777_216
@@ -86,7 +89,7 @@ class InplaceEnvironment(BaseEnvironment):
             **_identity(self._resolve_user(user), variables),
         )
         self._groups.add(process.pid)
-        output, errors = bytearray(), bytearray()
+        output, errors = Capped(MOST), Capped(MOST)
         readers = [
             asyncio.create_task(_read(process.stdout, output)),
             asyncio.create_task(_read(process.stderr, errors)),
@@ -103,10 +106,11 @@ class InplaceEnvironment(BaseEnvironment):
         finally:
             for reader in readers:
                 reader.cancel()
-        return ExecResult(
-            stdout=output.decode(errors="replace") or None,
-            stderr=errors.decode(errors="replace") or None,
-            return_code=process.returncode or 0,
+        return Executed(
+            stdout=output.value().decode(errors="replace"),
+            stderr=errors.value().decode(errors="replace"),
+            return_code=_code(process.returncode or 0),
+            left_out=output.cut + errors.cut,
         )
 
     async def upload_file(self, source_path: Path | str, target_path: str) -> None:
@@ -125,10 +129,15 @@ class InplaceEnvironment(BaseEnvironment):
         shutil.copytree(source_dir, target_dir, symlinks=True, dirs_exist_ok=True)
 
 
-async def _read(stream: asyncio.StreamReader | None, into: bytearray) -> None:
-    """Read to the end; what is more than `MOST` is dropped."""
+def _code(status: int) -> int:
+    """As a shell has it: 128 and the signal's number."""
+    return status if status >= 0 else 128 - status
+
+
+async def _read(stream: asyncio.StreamReader | None, into: Capped) -> None:
+    """Read to the end."""
     while stream is not None and (chunk := await stream.read(65_536)):
-        into += chunk[: MOST - len(into)]
+        into.feed(chunk)
 
 
 def _identity(user: str | int | None, variables: dict[str, str]) -> dict[str, Any]:

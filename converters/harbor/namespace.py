@@ -18,14 +18,9 @@ from converters.harbor.build import BuildFailed, build
 from converters.harbor.command import SandboxTimeout
 from converters.harbor.dockerfile import Image, NeedsDocker, plan
 from converters.harbor.limits import Limits, enforceable
+from converters.harbor.perform import Executed
 from converters.harbor.sandbox import Sandbox, usable
 from converters.harbor.transfer import get, put
-
-
-class Executed(ExecResult):
-    """What harbor is told of a command, and how many bytes its streams lack in the middle."""
-
-    left_out: int = 0
 
 
 class NamespaceEnvironment(BaseEnvironment):

@@ -17,8 +17,21 @@ MOST = 65_536
 """Characters of each stream that a policy is shown; the middle of what is longer is left out."""
 CHUNK = 90_000
 """Bytes of a file that one command writes: Linux takes 128 KiB for one argument, and base64 makes four of three."""
+READ = 600_000
+"""Bytes of a file that one command reads: base64 of them is less than what our own sandbox keeps of output."""
+ENDLESS = 16_777_216
+"""Characters of output that end a command, where a sandbox streams it; ours cut its middle out instead."""
+LINE = 100
+"""What a line costs beside its characters: harbor keeps and streams each on its own."""
 FILE_TIMEOUT = 60
 """Seconds for each command of a file."""
+
+
+class Executed(ExecResult):
+    """What harbor is told of a command by the sandboxes here that keep a part of endless output alone."""
+
+    left_out: int = 0
+    """Bytes that both streams lack."""
 
 
 async def perform(environment: BaseEnvironment, action: Exec | ReadFile | WriteFile | Submit) -> Mapping[str, Any]:
@@ -38,26 +51,38 @@ async def perform(environment: BaseEnvironment, action: Exec | ReadFile | WriteF
 
 
 async def _exec(environment: BaseEnvironment, action: Exec) -> Mapping[str, Any]:
-    done = await environment.exec(action.command, cwd=action.cwd, timeout_sec=action.timeout)
+    seen = 0
+
+    async def count(text: str, stream: str) -> None:
+        nonlocal seen
+        seen += len(text) + LINE
+        if seen > ENDLESS:
+            raise RuntimeError("the command has written more than is kept, and was ended; let it write into a file")
+
+    with environment.scoped_output_callback(count):
+        done = await environment.exec(action.command, cwd=action.cwd, timeout_sec=action.timeout)
     output, cut = _clip(done.stdout)
     stderr, cut_too = _clip(done.stderr)
-    left_out = getattr(done, "left_out", 0)  # of our own sandbox, which keeps a part of endless output alone
+    left_out = done.left_out if isinstance(done, Executed) else 0
     return {"output": output, "stderr": stderr, "exit_code": done.return_code, "cut": cut + cut_too + left_out}
 
 
 async def _read(environment: BaseEnvironment, action: ReadFile) -> Mapping[str, Any]:
-    path = quote(action.path)
-    command = (
-        f"[ -f {path} ] || {{ [ -e {path} ] && echo 'it is no file' || echo 'there is no such file'; exit 1; }} >&2; "
-        f"wc -c < {path} && tail -c +{action.offset + 1} -- {path} | head -c {action.limit} | base64"
+    path, data, left = quote(action.path), bytearray(), 1
+    is_file = (
+        f"[ -f {path} ] || {{ [ -e {path} ] && echo 'it is no file' || echo 'there is no such file'; exit 1; }} >&2"
     )
-    done = await environment.exec(command, timeout_sec=FILE_TIMEOUT)
-    if done.return_code:
-        return _failed(action.path, done)
-    size, _, encoded = (done.stdout or "").strip().partition("\n")
-    output, encoding, length = _text(base64.b64decode(encoded))
-    left = max(0, int(size) - action.offset - length)
-    return {"output": output, "encoding": encoding, "exit_code": 0, "cut": left}
+    while left > 0 and len(data) < action.limit:
+        start, most = action.offset + len(data), min(READ, action.limit - len(data))
+        part = f"tail -c +{start + 1} -- {path} | head -c {most} | base64"
+        done = await environment.exec(f"{is_file}; wc -c < {path} && {part}", timeout_sec=FILE_TIMEOUT)
+        if done.return_code:
+            return _failed(action.path, done)
+        size, _, encoded = (done.stdout or "").strip().partition("\n")
+        data += (read := base64.b64decode(encoded))
+        left = int(size) - action.offset - len(data) if read else 0
+    output, encoding, length = _text(bytes(data))
+    return {"output": output, "encoding": encoding, "exit_code": 0, "cut": max(0, left) + len(data) - length}
 
 
 async def _write(environment: BaseEnvironment, action: WriteFile) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,12 +110,20 @@ class HarborTrial:
         trials: Where harbor writes the trial's own directory.
         environment: harbor's name or import path of the sandbox, and its arguments.
         agent_timeout: Seconds that the agent has, instead of what the task says.
+        keep: Whether the trial's directory stays when it is closed.
     """
 
     def __init__(
-        self, task: Path, trials: Path, environment: Mapping[str, Any], agent_timeout: float | None = None
+        self,
+        task: Path,
+        trials: Path,
+        environment: Mapping[str, Any],
+        *,
+        agent_timeout: float | None = None,
+        keep: bool = True,
     ) -> None:
         self._id = uuid.uuid4().hex
+        self._keep = keep
         self._config = TrialConfig(
             task=TaskConfig(path=task),
             trials_dir=trials,
@@ -175,6 +184,8 @@ class HarborTrial:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
+        if self._trial is not None and not self._keep:
+            await asyncio.to_thread(shutil.rmtree, self._trial.paths.trial_dir, ignore_errors=True)
 
     # What the agent asks
 

@@ -121,7 +121,9 @@ class HarborSource(Source):
     def _trial(self, task: HarborTask) -> HarborTrial:
         from converters.harbor.trial import HarborTrial
 
-        return HarborTrial(task.path, self._directory(), self.sandboxes.environment(task), self.agent_timeout)
+        environment = self.sandboxes.environment(task)
+        keep = self.trials is not None
+        return HarborTrial(task.path, self._directory(), environment, agent_timeout=self.agent_timeout, keep=keep)
 
     def _directory(self) -> Path:
         """Where harbor writes the directories of trials."""

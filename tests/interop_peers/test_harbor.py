@@ -72,9 +72,29 @@ def task_id(task: str) -> str:
 # What harbor gives
 
 
-@pytest.mark.parametrize("task", [name for name in EXPECTED if name != "agent-timeout"])
+PLAYED = [name for name in EXPECTED if name != "agent-timeout"]
+
+
+@pytest.mark.parametrize("task", PLAYED)
 def test_the_rewards_are_those_of_harbors_own_agents(session: interop.Session, task: str) -> None:
     """A policy that does what the oracle does is rewarded as the oracle is; one that submits at once, as no-op is."""
+    play_both(session, task)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+def test_docker_gives_the_same_rewards(serve_ours: Serve, python: Path) -> None:
+    """So it is in harbor's containers."""
+    with (
+        serve_ours(f"harbor:{TASKS}", "--sandbox", "docker", python=python) as url,
+        interop.connect(url, timeout=300) as session,
+    ):
+        for task in PLAYED:
+            play_both(session, task)
+
+
+def play_both(session: interop.Session, task: str) -> None:
+    """Play a task as the oracle and as no-op do, and compare the rewards with those of harbor's own."""
     for agent in ("oracle", "nop"):
         session.reset(task_id=task_id(task))
         result = None
@@ -202,18 +222,69 @@ def test_the_end_of_the_server_leaves_nothing(serve_ours: Serve, python: Path) -
     assert "interop" not in Path("/proc/self/mounts").read_text()
 
 
+@pytest.mark.docker
+def test_docker_ends_what_takes_too_long(serve_ours: Serve, python: Path) -> None:
+    """A command whose time is up is killed in the container, endless output ends its own, and the episode goes on."""
+    source = f"harbor:{TASKS}/hello"
+    with (
+        serve_ours(source, "--sandbox", "docker", python=python) as url,
+        interop.connect(url, timeout=300) as session,
+    ):
+        session.reset()
+        run(session, "sleep 1000 & echo $! > /tmp/pid")
+        slow = run(session, "sleep 1001", timeout=1)
+        assert (slow["exit_code"], slow["error"]) == (124, "Command timed out after 1 seconds")
+        left = run(session, "grep -lzx '100[1]' /proc/[0-9]*/cmdline; kill -0 $(cat /tmp/pid) && echo on")["output"]
+        assert left == "on\n"
+        endless = run(session, "yes", timeout=50)
+        assert "more than is kept" in endless["error"]
+        run(session, solutions("hello")[0])
+        assert session.step({"type": "submit"}).reward == 1.0
+
+
+def test_a_task_is_played_in_place(python: Path, tmp_path: Path) -> None:
+    """A server inside the task's container, which here is a copy of this machine's files, plays one episode."""
+    inside = """
+        set -e
+        mount -t tmpfs tmpfs /mnt; mkdir /mnt/up /mnt/work /mnt/root
+        mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
+        for place in proc dev sys; do mount --rbind /$place /mnt/root/$place; done
+        mkdir -p /mnt/root/app
+        exec chroot /mnt/root env INTEROP_TOKEN=secret "$@"
+    """
+    command = [python, "-m", "interop", "serve", f"harbor:{TASKS}/hello", "--port", "0", "--sandbox", "inplace"]
+    run_inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", inside, "bash", *command]
+    with subprocess.Popen(run_inside, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = json.loads(server.stdout.readline())["url"]
+            with interop.connect(url, headers={"Authorization": "Bearer secret"}) as session:
+                session.reset()
+                assert run(session, "env")["output"].count("secret") == 0
+                run(session, "cd /app; " + solutions("hello")[0])
+                assert run(session, "sleep 99", timeout=1)["exit_code"] == 124
+                assert run(session, "id", cwd="/app")["exit_code"] == 0
+                last = session.step({"type": "submit"})
+                assert (last.reward, last.observation["error"]) == (1.0, None)
+                with pytest.raises(interop.ExecutionError, match="this container has played its episode"):
+                    session.reset()
+        finally:
+            server.kill()  # unshare passes nothing on but that
+    assert not Path("/logs").exists()
+
+
 # Files
 
 
 def test_files_are_exact(session: interop.Session) -> None:
     """Whatever a file holds is written and read byte for byte, in parts too."""
     session.reset(task_id="interop/hello")
-    big = os.urandom(250_000)
+    big = os.urandom(1_300_000)
     for name, data in (("a b/'c'.bin", big), ("-n", b"\xff"), ("text", "naïve ✓\n".encode()), ("empty", b"")):
         text = base64.b64encode(data).decode()
         written = session.step({"type": "write_file", "path": f"/app/{name}", "content": text, "encoding": "base64"})
         assert written.observation["error"] is None
-        read = session.step({"type": "read_file", "path": f"/app/{name}", "limit": 1_000_000}).observation
+        read = session.step({"type": "read_file", "path": f"/app/{name}", "limit": 2_000_000}).observation
         plain = read["encoding"] == "utf-8"
         assert (read["output"].encode() if plain else base64.b64decode(read["output"])) == data
         assert read["cut"] == 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,11 +9,10 @@ from typing import Any
 from converters.harbor.lint import lint
 from converters.harbor.sandbox import usable
 from converters.harbor.tasks import HarborTask
+from interop.doctor import docker
 from interop.errors import SourceError
 
 SANDBOXES = ("auto", "namespace", "docker", "inplace")
-PROBE_TIMEOUT = 10
-"""Seconds for Docker's daemon to answer."""
 
 
 @dataclass(frozen=True)
@@ -45,33 +42,19 @@ class Sandboxes:
         }
 
     def _choose(self, task: HarborTask) -> str:
-        why_not = namespace_trouble() or _refusal(task)
+        why_not = usable() or _refusal(task)
         if why_not is None:
             return "namespace"
-        if (no_docker := docker_trouble()) is None:
+        if (no_docker := _docker_trouble()) is None:
             return "docker"
         raise SourceError(f"{task.name} cannot be played here: namespace: {why_not}; docker: {no_docker}")
 
 
 @cache
-def namespace_trouble() -> str | None:
-    """Why this machine has no namespace sandbox; None where it has."""
-    return usable()
-
-
-@cache
-def docker_trouble() -> str | None:
+def _docker_trouble() -> str | None:
     """Why this machine has no Docker for harbor; None where it has."""
-    if shutil.which("docker") is None:
-        return "there is no docker command"
-    for command in (["docker", "info", "--format", "{{.ServerVersion}}"], ["docker", "compose", "version"]):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            return f"`{' '.join(command[:2])}` does not answer"
-        if done.returncode:
-            return (done.stderr or done.stdout).strip().splitlines()[-1]
-    return None
+    found = docker()
+    return None if found.works else found.says
 
 
 def _refusal(task: HarborTask) -> str | None:

@@ -70,7 +70,9 @@ def test_a_conversation_survives_json(conversation: Socket | Exchange) -> None:
     assert conversation_from_json(json.loads(text)) == conversation
 
 
-@pytest.mark.parametrize("name", healthy())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "healthy" else pytest.mark.slow) for name in healthy()]
+)
 def test_evidence_is_judged_again_as_before(name: str, tmp_path: Path) -> None:
     """What a directory holds gives the results of the run."""
     evidence = healthy_evidence(name)
@@ -104,6 +106,7 @@ payloads = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_no_check_stumbles_over_what_a_server_sends(data: st.DataObject) -> None:

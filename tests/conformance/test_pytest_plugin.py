@@ -131,6 +131,7 @@ def test_some_of_them_beside_other_tests(healthy: str, pytester: pytest.Pytester
     pytester.runpytest(*url, "../openenv::WS-1", "test_other.py").assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_the_server_is_talked_to_once(pytester: pytest.Pytester) -> None:
     """With xdist one run of the suite talks to the server, and none that only collects; the verdicts are the same."""
     server = Counting()

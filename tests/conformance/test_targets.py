@@ -122,7 +122,7 @@ def test_a_directory_that_does_not_start(
         ("http://127.0.0.1:99999", "http://127.0.0.1:99999 is no URL of a server: Port out of range"),
         ("http://", "http:// is no URL of a server: it must be like http://host:port"),
         ("gym:Nothing-v0", "^gym:Nothing-v0 cannot be found"),
-        ("nothing:x", "there is no converter 'nothing'; installed are gym:, openenv:"),
+        ("nothing:x", "there is no converter 'nothing'; installed are gym:, harbor:, openenv:"),
         ("tests", "tests has neither an openenv.yaml nor a server/app.py: it is no OpenEnv package"),
     ],
 )

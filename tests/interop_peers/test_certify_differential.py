@@ -47,6 +47,9 @@ PROBE = Inputs(actions=({"op": "inc", "delta": 1}, {"op": "inc", "delta": 2}), r
 pytestmark = pytest.mark.timeout(400)
 
 
+pytestmark = pytest.mark.slow  # dozens of servers, each judged by the official package too
+
+
 @pytest.fixture(scope="module")
 def verdicts(
     peer: Callable[[str], Path], serve_official: Serve, serve_ours: Serve

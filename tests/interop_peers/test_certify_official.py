@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import interop
 from tests.interop_peers.conftest import HERE, Serve
 
@@ -38,6 +40,7 @@ def test_the_official_server_of_another_environment(serve_official: Serve) -> No
     assert {it.requirement.id for it in report.findings} <= {"ERR-21", "ERR-22", "HTTP-17", "HTTP-31", "SEC-2", "SEC-4"}
 
 
+@pytest.mark.slow
 def test_older_official_servers_by_their_revision(serve_official: Serve) -> None:
     """A release of an older revision is certified by what its revision has."""
     for version, requirements in (("0.4.2", "0.4"), ("0.7.0", "0.7")):

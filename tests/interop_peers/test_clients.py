@@ -18,7 +18,7 @@ import interop
 from tests.interop_peers.conftest import HERE, NEWEST, Serve
 
 ACTIONS = [1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
-VERSIONS = ["0.10.0", "0.7.0", "0.4.2", "0.3.0"]
+VERSIONS = ["0.10.0", *(pytest.param(it, marks=pytest.mark.slow) for it in ("0.7.0", "0.4.2")), "0.3.0"]
 Peer = Callable[..., Path]
 
 
@@ -87,6 +87,7 @@ def test_official_environments_are_gymnasium_environments(serve_official: Serve)
         env.close()
 
 
+@pytest.mark.slow  # waits twenty seconds
 def test_an_idle_client_outlives_the_official_keepalive(serve_official: Serve) -> None:
     """A blocking client that thinks longer than an official server's ping timeout stays connected."""
     with (

@@ -137,7 +137,7 @@ def test_a_reward_can_be_chosen(serve_ours: Serve, python: Path) -> None:
     """Where several rewards have other names, reward_key says which one it is; else there is none, and it is said."""
     source = f"harbor:{TASKS}/unnamed-rewards"
     for key, reward, error in (("?reward_key=kept", 1.0, None), ("?reward_key=speed", None, "'speed'")):
-        with serve_ours(source + key, "--sandbox", "namespace", python=python) as url, interop.connect(url) as session:
+        with serve_ours(source + key, python=python) as url, interop.connect(url) as session:
             session.reset()
             last = session.step({"type": "submit"})
             assert last.reward == reward

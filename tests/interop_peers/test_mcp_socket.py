@@ -76,7 +76,7 @@ class Pair:
         return [connect(f"ws://{urlsplit(url).netloc}{path}", proxy=None) for url in self.urls]
 
 
-@pytest.fixture(scope="module", params=["thread", "process"])
+@pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
 def servers(request: pytest.FixtureRequest, serve_official: Serve, serve_ours: Serve) -> Iterator[Pair]:
     """Both, ours in both isolations."""
     ours = serve_ours("openenv:mcp_env:app", "--isolation", request.param)

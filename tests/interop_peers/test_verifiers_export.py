@@ -75,6 +75,7 @@ def test_errors_come_through(rollouts: Rollouts, mixture: Path) -> None:
     assert won["error"] is None
 
 
+@pytest.mark.slow  # interpreters that import much
 def test_other_splits(rollouts: Rollouts, mixture: Path) -> None:
     """A split by its name."""
     (played,) = rollouts("round_trip", [Reply(text="<answer>lave</answer>")], [0], mixture, split="eval")

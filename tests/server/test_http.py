@@ -98,7 +98,7 @@ def test_sources_that_are_none_are_refused() -> None:
     """Each wrong source says what is accepted."""
     for source, text in (
         ("CartPole-v1", "CONVERTER:TARGET"),
-        ("nothing:x", "installed are gym:, openenv:"),
+        ("nothing:x", "installed are gym:, harbor:, openenv:"),
         ("gym:NoSuch-v1", r"NoSuch.*gym:MODULE:NoSuch-v1"),
         ("gym:no_such_module:X-v0", "no_such_module"),
         ("gym:", "names nothing"),

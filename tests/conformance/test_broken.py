@@ -17,7 +17,7 @@ TESTABLE = [it for it in requirements() if not it.untestable]
 
 
 def _defects() -> list[Any]:
-    """All defects; every twentieth is in `make test`, all are in `make test-all` and `make broken`: a run takes seconds."""
+    """All defects; every twentieth is in `make test`, all are in `make test-all`: each takes seconds."""
     return [
         pytest.param(name, marks=() if number % 20 == 0 else pytest.mark.slow) for number, name in enumerate(load())
     ]

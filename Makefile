@@ -75,10 +75,10 @@ V1 := $(wildcard tests/verifiers_environments/v1_*)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.4.0 --editable .
 	@touch $@
 
-# harbor in an environment of its own: it wants older releases of what the hub uses.
+# harbor in an environment of its own: it wants older releases of what the hub uses, and much that is never imported.
 .venv/peers/harbor-0.26.0/.installed: pyproject.toml | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
-	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode harbor==0.26.0 --editable '.[gymnasium]'
+	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet harbor==0.26.0 --editable '.[gymnasium]'
 	@touch $@
 
 demo: setup
@@ -103,7 +103,7 @@ test-all: setup peers $(SLOW:%=.venv/peers/%/.installed) browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not docker'
 
 # Needs an engine with Compose, and an image python:3.13-slim.
-docker-test: setup .venv/peers/harbor-0.26.0/.installed
+docker-test: setup .venv/peers/harbor-0.26.0/.installed .venv/peers/openenv-0.10.0/.installed
 	$(BIN)/python -m pytest -m docker
 
 lint: setup

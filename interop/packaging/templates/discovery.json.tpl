@@ -1,0 +1,6 @@
+{
+  "description": $quoted_description,
+  "tags": ["openenv", "$ecosystem"],
+  "representative_queries": [],
+  "license": "unknown"
+}

@@ -1,0 +1,4 @@
+.git
+.venv
+outputs
+**/__pycache__

@@ -1,0 +1,2 @@
+COPY --from=build /app/python /app/python
+ENV INTEROP_PYTHON=/app/python/bin/python

@@ -1,0 +1,2 @@
+#!/bin/bash
+echo $(($(paste -sd '*' factors.txt))) > product.txt

@@ -87,7 +87,7 @@ def main() -> None:
             taken["harbor alone, docker", "episode"].append(natively("docker"))
             rates.append(many(urls["namespace"]))
     whole = statistics.median(taken["harbor alone, docker", "episode"])
-    table = Table("", "reset ms", "exec ms", "submit ms", "episode s", "of harbor alone", title=description())
+    table = Table("", "reset ms", "exec ms", "submit ms", "episode s", "of harbor alone")
     for name in ("namespace", "docker", "harbor alone, docker"):
         cells = []
         for part, factor in (("reset", 1e3), ("exec", 1e3), ("submit", 1e3), ("episode", 1)):
@@ -95,7 +95,7 @@ def main() -> None:
             cells.append(f"{statistics.median(values) * factor:.3g}" if values else "")
         table.add_row(name, *cells, f"{statistics.median(taken[name, 'episode']) / whole:.3f}")
     console = Console()
-    console.print(table)
+    console.print(table, ", ".join(f"{key} {value}" for key, value in description().items()))
     console.print(f"{SESSIONS} sessions at once, namespace: {statistics.median(rates):.3g} episodes/s")
 
 

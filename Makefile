@@ -99,7 +99,9 @@ browser:
 test: setup peers browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not docker'
 
+# The namespace sandbox reaches a network by slirp4netns alone.
 test-all: setup peers $(SLOW:%=.venv/peers/%/.installed) browser
+	@command -v slirp4netns > /dev/null || apt-get install -y -qq --no-install-recommends slirp4netns
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not docker'
 
 # Needs an engine with Compose, and an image python:3.13-slim.

@@ -90,6 +90,7 @@ def judge(played: dict[str, Any], expected: dict[str, Any]) -> None:
         assert said["breaches"] == []
 
 
+@pytest.mark.slow  # and it needs slirp4netns, by which the sandbox reaches the server
 def test_a_single_container_without_docker(trials: Trials, oracle: Path, lake: Server, tmp_path: Path) -> None:
     """The oracle is rewarded, who does nothing is not, and neither is who attacks; no session is left at the server."""
     task = export(lake.url, tmp_path / "tasks", "--single-container", "--oracle", oracle)

@@ -59,7 +59,8 @@ class Labels(spaces.Discrete):
 def infer(schema: Schema) -> Inferred:
     """The spaces of the body of `GET /schema`.
 
-    An action with one required field is that field alone; the optional ones keep the server's defaults. An observation
+    An action with one required field is that field alone; the optional ones keep the server's defaults. An action that
+    is one of several objects is its JSON as text. An observation
     with one field, beside `done`, `reward` and `metadata`, is that field alone.
     """
     action, observation = schema["action"], schema.get("observation", {})
@@ -118,6 +119,8 @@ def text_action(schema: Schema) -> Callable[[Any], Mapping[str, Any]]:
 
 
 def _way_out(action: Schema) -> str:
+    if not _fields(action) and ("oneOf" in action or "anyOf" in action):
+        return "The action is one of several objects; write it as JSON."
     return f"The action has the fields {', '.join(_fields(action)) or 'none'}; write them as a JSON object."
 
 
@@ -126,6 +129,9 @@ _MISSING: Any = object()
 
 def _action(schema: Schema) -> tuple[Callable[[Any], Mapping[str, Any]], _Node]:
     fields = _fields(schema)
+    if not fields and ("oneOf" in schema or "anyOf" in schema):  # no space has objects of different fields
+        encode = text_action({"action": schema})
+        return encode, _Node(text_space(), encode, json.dumps)
     required = [name for name in schema.get("required", []) if name in fields]
     if len(required) == 1:
         (name,) = required

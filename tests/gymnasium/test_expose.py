@@ -428,6 +428,18 @@ def test_a_text_that_is_no_json_is_itself() -> None:
     inferred.encode_action(inferred.action_space.sample())
 
 
+def test_an_action_of_several_forms_is_json() -> None:
+    """No space has objects of different fields: the action is its JSON, and a text that is none is an error."""
+    forms = [{"type": "object", "properties": {name: {"type": "string"}}, "required": [name]} for name in ("a", "b")]
+    for key in ("oneOf", "anyOf"):
+        inferred = infer({"action": {key: forms}, "observation": foreign.schema({})})
+        assert isinstance(inferred.action_space, UnicodeText)
+        assert inferred.encode_action('{"a": "x"}') == {"a": "x"}
+        for text in ("look", "[1]"):
+            with pytest.raises(interop.CannotCarry, match="one of several objects; write it as JSON"):
+                inferred.encode_action(text)
+
+
 def test_a_field_that_may_be_missing() -> None:
     """A missing field is its default, else nothing; a missing required one is an error that names it."""
     number = {"type": "integer", "minimum": 0, "maximum": 9}

@@ -23,7 +23,7 @@ async def main() -> None:
     assert (uid, path, ids) == ("0", "/usr/local/bin/mine", ["0", "65534", "1"]), done
     done = await sandbox.run("true", user="daemon")
     assert b"one user, root" in done.stderr, done
-    for command in ("cat /proc/1/environ", "ls /proc/1/fd", "readlink /proc/1/exe", "ls /root/.bashrc /work"):
+    for command in ("cat /proc/1/environ", "ls /proc/1/fd", "readlink /proc/1/exe", f"ls /root/.bashrc {__file__}"):
         done = await sandbox.run(command)
         assert done.code != 0, (command, done)
     fork = (

@@ -69,7 +69,8 @@ def make(source: Any, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """A Gymnasium environment of an OpenEnv server.
 
     Args:
-        source: A server's URL, or anything that `serve` takes: it is served for this environment alone then.
+        source: A server's URL; or anything that `serve` takes, or an image (`"docker:cartpole?memory=1g"`), which is
+            served for this environment alone then.
         kwargs: Arguments of `converters.gymnasium.expose.OpenEnvEnv`, such as `render_mode="rgb_array"`.
     """
     env: gymnasium.Env[Any, Any] = gymnasium_converter("expose", "make")(source, **kwargs)

@@ -13,6 +13,8 @@ from interop.environment import Source
 from interop.errors import SourceError
 
 GROUP = "interop.converters"
+PROVIDERS = "interop.providers"
+"""What runs images, such as `docker:`."""
 
 
 def is_url(text: str) -> bool:
@@ -36,6 +38,11 @@ def resolve(source: str, how: Mapping[str, Any] | None = None) -> Source:
     if is_url(source):
         raise SourceError(f"{source} is a server already; name what it should serve, such as gym:CartPole-v1")
     found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found and any(point.name == name for point in entry_points(group=PROVIDERS)):
+        raise SourceError(
+            f"{source} is an image with a server of its own, which cannot be wrapped: interop.make and "
+            f"most commands take it, and interop serve {source} runs it"
+        )
     if name not in found:
         raise SourceError(f"{source!r}: there is no converter {name!r}; installed are {_accepted()}")
     target, _, query = rest.partition("?")
@@ -50,7 +57,7 @@ def resolve(source: str, how: Mapping[str, Any] | None = None) -> Source:
         ) from exc
     if how and "how" not in signature(wrap).parameters:
         raise SourceError(f"{source!r} runs in the hub's interpreter: there is no place for {', '.join(how)}")
-    made = wrap(target, how, **_options(source, query)) if how else wrap(target, **_options(source, query))
+    made = wrap(target, how, **options_of(source, query)) if how else wrap(target, **options_of(source, query))
     assert isinstance(made, Source)
     return made
 
@@ -95,7 +102,8 @@ def _gymnasium_wrap(thing: Any) -> Any:
     return gymnasium_converter("wrap", "wrap_factory") if callable(thing) else None
 
 
-def _options(source: str, query: str) -> dict[str, str]:
+def options_of(source: str, query: str) -> dict[str, str]:
+    """What stands behind the question mark. Raises `SourceError`."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError as exc:

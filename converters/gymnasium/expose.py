@@ -11,9 +11,9 @@ from gymnasium.envs.registration import EnvSpec
 
 from converters.gymnasium.binding import Binding, Spaces
 from interop.client import ClientOptions, Session
-from interop.errors import InteropError
-from interop.server import Server
-from interop.sources import is_url, to_source
+from interop.errors import InteropError, SessionLost
+from interop.providers import Started, started
+from interop.sources import is_url
 
 
 class OpenEnvEnv(gymnasium.Env[Any, Any]):
@@ -86,7 +86,9 @@ class OpenEnvEnv(gymnasium.Env[Any, Any]):
         self._session: Session | None = None
         self._fresh = True
         self._closed = False
-        self._server: Server | None = None
+        self._server: Started | None = None
+        self._about: Callable[[], str] | None = None
+        """What more is known when the session is lost."""
 
     @property
     def remote_spec(self) -> EnvSpec | None:
@@ -119,22 +121,43 @@ class OpenEnvEnv(gymnasium.Env[Any, Any]):
         """The first half of `reset`."""
         session = self.session
         render_mode = self.render_mode if self._fresh else None
-        session.send("reset", self._binding.reset_data(session, seed, options, render_mode))
+        data = self._binding.reset_data(session, seed, options, render_mode)
+        try:
+            session.send("reset", data)
+        except SessionLost as exc:
+            self._explain(exc)
+            raise
         self._fresh = False
 
     def receive_reset(self) -> tuple[Any, dict[str, Any]]:
         """The second half of `reset`."""
-        obs, _, _, _, info = self._binding.decode(self.session, self.session.receive())
+        obs, _, _, _, info = self.receive_step()
         return obs, info
 
     def send_step(self, action: Any) -> None:
         """The first half of `step`."""
         session = self.session
-        session.send("step", self._binding.step_data(session, action))
+        data = self._binding.step_data(session, action)
+        try:
+            session.send("step", data)
+        except SessionLost as exc:
+            self._explain(exc)
+            raise
 
     def receive_step(self) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """The second half of `step`."""
-        return self._binding.decode(self.session, self.session.receive())
+        session = self.session
+        try:
+            data = session.receive()
+        except SessionLost as exc:
+            self._explain(exc)
+            raise
+        return self._binding.decode(session, data)
+
+    def _explain(self, exc: SessionLost) -> None:
+        """Raise again with what more is known."""
+        if self._about is not None and (more := self._about()):
+            raise SessionLost(f"{exc}; {more}") from exc
 
     def render(self) -> Any:
         """The frame that the server's environment renders; None without a render mode."""
@@ -171,17 +194,16 @@ class OpenEnvEnv(gymnasium.Env[Any, Any]):
 
 
 def make(source: Any, **kwargs: Any) -> OpenEnvEnv:
-    """An environment of a server's URL, or of anything that can be served, on a server of its own."""
+    """An environment of a server's URL, or of an image or anything that can be served, on a server of its own."""
     if isinstance(source, str) and is_url(source):
         return OpenEnvEnv(source, **kwargs)
-    server = Server(to_source(source), port=0)
-    server.start()
+    server = started(source)
     try:
         env = OpenEnvEnv(server.url, **kwargs)
     except BaseException:
         server.stop()
         raise
-    env._server = server
+    env._server, env._about = server, server.ended
     return env
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -14,10 +15,10 @@ from converters.gymnasium.binding import Binding
 from converters.gymnasium.expose import OpenEnvEnv
 from converters.gymnasium.spaces import space_from_json
 from interop.client import ClientOptions, Session
-from interop.errors import InteropError
+from interop.errors import InteropError, SessionLost
 from interop.protocol.codecs import MSGPACK_V1
-from interop.server import Server
-from interop.sources import is_url, to_source
+from interop.providers import Started, started
+from interop.sources import is_url
 
 
 class OpenEnvVectorEnv(VectorEnv[Any, Any, Any]):
@@ -49,7 +50,7 @@ class OpenEnvVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        self._server: Server | None = None
+        self._servers: list[Started] = []
         self.url = url
         self.render_mode = render_mode
         binding = Binding.of(url, ClientOptions(**options))
@@ -93,11 +94,11 @@ class OpenEnvVectorEnv(VectorEnv[Any, Any, Any]):
         """The first half of `step`, for code that waits for several servers together."""
         if not isinstance(actions, (np.ndarray, tuple, dict)):
             actions = np.asarray(actions, dtype=self.action_space.dtype)
-        self._session.send("vector", {"op": "step", "actions": actions})
+        self._send({"op": "step", "actions": actions})
 
     def receive_step(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """The second half of `step`."""
-        data = self._session.receive()
+        data = self._receive()
         return data["obs"], data["rewards"], data["terminated"], data["truncated"], data["infos"]
 
     def render(self) -> Any:
@@ -107,12 +108,31 @@ class OpenEnvVectorEnv(VectorEnv[Any, Any, Any]):
     def close_extras(self, **kwargs: Any) -> None:
         """End the session."""
         self._session.close()
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+        _stop(self._servers)
 
     def _ask(self, op: str, **arguments: Any) -> Any:
-        return self._session.request("vector", {"op": op, **arguments})
+        self._send({"op": op, **arguments})
+        return self._receive()
+
+    def _send(self, data: dict[str, Any]) -> None:
+        try:
+            self._session.send("vector", data)
+        except SessionLost as exc:
+            self._explain(exc)
+            raise
+
+    def _receive(self) -> Any:
+        try:
+            return self._session.receive()
+        except SessionLost as exc:
+            self._explain(exc)
+            raise
+
+    def _explain(self, exc: SessionLost) -> None:
+        """Raise again with what became of the server, where it is this environment's own."""
+        for server in self._servers:
+            if why := server.ended():
+                raise SessionLost(f"{exc}; {why}") from exc
 
 
 class SessionsVectorEnv(SyncVectorEnv):
@@ -130,11 +150,13 @@ class SessionsVectorEnv(SyncVectorEnv):
     def __init__(
         self, urls: Sequence[str], *, autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP, **kwargs: Any
     ) -> None:
-        self._server: Server | None = None
+        self._servers: list[Started] = []
         super().__init__(
             [lambda url=url: _Prefetch(OpenEnvEnv(url, **kwargs)) for url in urls],  # type: ignore[misc]
             autoreset_mode=AutoresetMode(autoreset_mode),
         )
+        for number, env in enumerate(self.envs):
+            env.unwrapped._about = partial(self._became, number)  # type: ignore[attr-defined]
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all sub-environments."""
@@ -150,12 +172,15 @@ class SessionsVectorEnv(SyncVectorEnv):
                 env.discard()  # type: ignore[attr-defined]
             raise
 
+    def _became(self, number: int) -> str:
+        """What is known of a sub-environment whose session is lost."""
+        why = self._servers[number % len(self._servers)].ended() if self._servers else ""
+        return f"it was that of sub-environment {number}{'; ' if why else ''}{why}"
+
     def close_extras(self, **kwargs: Any) -> None:
         """End all sessions."""
         super().close_extras(**kwargs)
-        server, self._server = self._server, None
-        if server is not None:
-            server.stop()
+        _stop(self._servers)
 
 
 class _Prefetch(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -197,35 +222,58 @@ class _Prefetch(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def make_vec(
-    source: Any, num_envs: int = 1, *, sessions: bool | None = None, **kwargs: Any
+    source: Any, num_envs: int = 1, *, sessions: bool | None = None, servers: int = 1, **kwargs: Any
 ) -> OpenEnvVectorEnv | SessionsVectorEnv:
-    """A vector environment of a server, of several, or of anything that can be served.
+    """A vector environment of a server, of several, or of an image or anything that can be served.
 
     Args:
-        source: A URL, a list of URLs over which the sub-environments are spread, or what `interop.serve` takes.
+        source: A URL, a list of URLs over which the sub-environments are spread, or what `interop.make` takes.
         num_envs: Number of sub-environments.
         sessions: Whether each sub-environment has a session of its own; by default only where the server offers no
             vector messages, or where there are several servers.
+        servers: How many servers are started for this, over which the sub-environments are spread: of an image, one
+            container for all of them by default, and with `servers=num_envs` one for each.
         kwargs: Arguments of `OpenEnvVectorEnv` or of `SessionsVectorEnv`.
+
+    Raises:
+        ValueError: `servers` is not from 1 to `num_envs`, or the servers are there already.
     """
-    if isinstance(source, (list, tuple)):
-        return SessionsVectorEnv([source[i % len(source)] for i in range(num_envs)], **kwargs)
-    server: Server | None = None
-    if not (isinstance(source, str) and is_url(source)):
-        server = Server(to_source(source), port=0)
-        server.start()
-    url = server.url if server is not None else source
+    there = source if isinstance(source, (list, tuple)) else [source] if _is_address(source) else None
+    if not 1 <= servers <= num_envs or (there is not None and servers != 1):
+        raise ValueError(
+            f"servers={servers}; accepted are 1 to num_envs={num_envs}, and 1 alone for servers that run already"
+        )
+    own: list[Started] = []
     try:
-        if sessions is None:
-            sessions = not _offers_vectors(url, kwargs)
-        env = SessionsVectorEnv([url] * num_envs, **kwargs) if sessions else OpenEnvVectorEnv(num_envs, url, **kwargs)
+        if there is None:
+            own += [started(source) for _ in range(servers)]
+        env = _vector(
+            there or [server.url for server in own], num_envs, sessions, isinstance(source, (list, tuple)), kwargs
+        )
     except BaseException:
-        with contextlib.suppress(Exception):
-            if server is not None:
-                server.stop()
+        _stop(own)
         raise
-    env._server = server
+    env._servers = own
     return env
+
+
+def _vector(
+    urls: Sequence[str], num_envs: int, sessions: bool | None, listed: bool, kwargs: dict[str, Any]
+) -> OpenEnvVectorEnv | SessionsVectorEnv:
+    if sessions is None:
+        sessions = listed or len(urls) > 1 or not _offers_vectors(urls[0], kwargs)
+    if not sessions:
+        return OpenEnvVectorEnv(num_envs, urls[0], **kwargs)
+    return SessionsVectorEnv([urls[i % len(urls)] for i in range(num_envs)], **kwargs)
+
+
+def _is_address(source: Any) -> bool:
+    return isinstance(source, str) and is_url(source)
+
+
+def _stop(servers: list[Started]) -> None:
+    while servers:
+        servers.pop().stop()
 
 
 def _offers_vectors(url: str, kwargs: dict[str, Any]) -> bool:

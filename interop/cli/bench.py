@@ -22,6 +22,7 @@ from interop.cli import output
 from interop.cli.errors import Code, CommandError
 from interop.cli.options import Json, SourceOrUrl, Token, Traceback, client_options, command_app
 from interop.errors import CapacityReached, InteropError, ProtocolError, ServerError
+from interop.providers import image_of
 from interop.server import Settings
 from interop.sources import is_url
 
@@ -74,7 +75,11 @@ def bench(
     with contextlib.ExitStack() as stack:
         ways: list[Way] = []
         url = source
-        if not is_url(source):
+        if (image := image_of(source)) is not None:
+            running = image.start(token=token)
+            stack.callback(running.stop)
+            url = running.url
+        elif not is_url(source):
             ways += _in_process(source)
             url = stack.enter_context(_served(source, num_envs, token))
         ways += _connections(url, num_envs, client_options(token))

@@ -20,6 +20,7 @@ from interop.environment import Source
 from interop.errors import ConnectError, InteropError, SourceError
 from interop.protocol.codecs import MSGPACK_V1
 from interop.protocol.revisions import REVISIONS, revision_of
+from interop.providers import image_of, started
 from interop.server.stateless import call
 from interop.sources import gymnasium_converter, is_url
 
@@ -57,8 +58,8 @@ def info(source: SourceOrUrl, token: Token = None, json: Json = False, traceback
     """Say what a source or a server is.
 
     Its name, the doors it has, its schemas, its Gymnasium spaces (exact ones, or inferred from the schemas), its tasks.
-    A source is described without opening a port. A session with a server is opened and closed, and not reset.
-    Exits with 1 where something is wrong with the server, with 2 where nothing listens.
+    A source is described without opening a port; an image is run for this. A session with a server is opened and
+    closed, and not reset. Exits with 1 where something is wrong with the server, with 2 where nothing listens.
 
     Examples:
 
@@ -67,13 +68,26 @@ def info(source: SourceOrUrl, token: Token = None, json: Json = False, traceback
       interop info http://127.0.0.1:8000
       interop info http://127.0.0.1:8000 --json | jq .spaces
     """
-    facts = _of_server(source, token) if is_url(source) else _of_source(source)
+    if image_of(source) is not None:
+        facts = _of_image(source, token)
+    else:
+        facts = _of_server(source, token) if is_url(source) else _of_source(source)
     if json:
         output.write_json(asdict(facts))
     else:
         _show(facts)
     if facts.findings:
         raise typer.Exit(Code.FINDINGS)
+
+
+def _of_image(name: str, token: str | None) -> Facts:
+    server = started(name, token=token)
+    try:
+        facts = _of_server(server.url, token)
+    finally:
+        server.stop()
+    facts.target, facts.kind = name, "image"
+    return facts
 
 
 def _of_source(name: str) -> Facts:

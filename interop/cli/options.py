@@ -12,7 +12,10 @@ from interop.cli.errors import TRACEBACK
 
 NEWEST = "0.10"
 """The release of openenv whose protocol is required if nobody says otherwise."""
-_SOURCE = "gym:ID, verifiers:PACKAGE, harbor:DIRECTORY or openenv:MODULE:ATTRIBUTE, with ?key=value for its arguments"
+_SOURCE = (
+    "gym:ID, verifiers:PACKAGE, harbor:DIRECTORY, openenv:MODULE:ATTRIBUTE or docker:IMAGE, with ?key=value for its "
+    "arguments"
+)
 
 
 def command_app() -> typer.Typer:

@@ -15,7 +15,9 @@ from interop.api import wrap
 from interop.cli import output
 from interop.cli.errors import CommandError
 from interop.cli.options import Json, SourceName, Traceback, command_app
+from interop.cli.run import run_image
 from interop.environment import Source
+from interop.providers import Image, image_of
 from interop.server import Server, Settings
 from interop.server.settings import Isolation, Mode
 
@@ -118,6 +120,7 @@ def serve(
       interop serve gym:ale_py:ALE/Pong-v5 --isolation process --max-sessions 8
       interop serve verifiers:./environments/wordle --with textarena
       interop serve harbor:./tasks --sandbox namespace
+      interop serve docker:cartpole
       INTEROP_TOKEN=secret interop serve gym:Taxi-v4 --host 0.0.0.0
     """
     options = {
@@ -142,6 +145,14 @@ def serve(
         "sandbox": sandbox,
     }
     how = {key: value for key, value in wanted.items() if value}
+    if (image := image_of(source)) is not None:
+        told = (
+            {key for key, value in options.items() if value != _DEFAULTS[key]}
+            | set(how)
+            | ({"mode"} if mode else set())
+        )
+        _run(image, told - {"token"}, host, port, token, json)
+        return
     server = _listen(wrap(source, **how), host, port, options if mode is None else {"mode": mode, **options})
     if token is None and not _is_loopback(host):
         output.warning(
@@ -157,6 +168,16 @@ def serve(
     else:
         _welcome(server)
     server.run()
+
+
+def _run(image: Image, told: set[str], host: str, port: int, token: str | None, json: bool) -> None:
+    """Serve an image, whose server has its own settings."""
+    if told:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(told))
+        raise CommandError(
+            f"{image.text} is an image with a server of its own, which has its own settings; leave out {options}"
+        )
+    run_image(image, host=host, port=port, token=token, json=json)
 
 
 def _end(number: int, frame: object) -> None:

@@ -20,5 +20,8 @@ def engine() -> Any:
         client = docker.from_env()
         client.ping()
     except DockerException as exc:
-        raise SourceError(f"no Docker engine answers: {exc}; start one, or name it in DOCKER_HOST") from exc
+        way_out = "start one, or name it in DOCKER_HOST"
+        if "Permission denied" in str(exc):
+            way_out = "this user may not use it; let it join the engine's group, or name another engine in DOCKER_HOST"
+        raise SourceError(f"no Docker engine answers: {exc}; {way_out}") from exc
     return client

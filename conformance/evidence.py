@@ -59,6 +59,8 @@ class Event:
     seconds: float = 0.0
     parsed: Any = field(default=None, init=False, repr=False, compare=False)
     """The payload as JSON once it was parsed: three hundred checks look at the same messages."""
+    shown: dict[str, Any] | None = field(default=None, init=False, repr=False, compare=False)
+    """The values of an observation of a Gymnasium environment once they were decoded, for the same reason."""
 
     @property
     def is_message(self) -> bool:

@@ -137,7 +137,7 @@ def number_bytes(kind: Dtype, items: tuple[Any, ...]) -> bytes:
     """The bytes of an array of numbers. Raises `ValueError`."""
     if kind.code[0] == "c":
         items = tuple(part for item in items for part in (complex(item).real, complex(item).imag))
-    if kind.code[0] in "iu":
+    if kind.code[0] in "iu" and float in set(map(type, items)):
         items = tuple(int(item) if isinstance(item, float) and item.is_integer() else item for item in items)
     try:
         return struct.pack(f"{kind.order}{len(items)}{_FORMATS[kind.code]}", *items)

@@ -87,11 +87,17 @@ def observations(view: View) -> Iterator[Reply]:
 def shown(view: View, reply: Reply) -> Shown:
     """The values of an observation reply. Raises one of `WRONG` where they do not decode."""
     data, observation = reply.data, reply.observation
+    spaces = {} if reply.is_packed else {"obs": space(view, "observation_space")}
+    if reply.event.shown is None:
+        reply.event.shown = _shown(reply, data, observation, spaces)
+    return dict(reply.event.shown)
+
+
+def _shown(reply: Reply, data: dict[str, Any], observation: dict[str, Any], spaces: Mapping[str, Space]) -> Shown:
     types = observation.get("types", {})
     if reply.is_packed:
         values = {key: observation[key] for key in FIELDS if key in observation}
     else:
-        spaces = {"obs": space(view, "observation_space")}
         given = [key for key in FIELDS if key in observation]  # GYM-8 says where one is missing
         values = {key: decode(observation[key], spaces.get(key), types, f"/{key}") for key in given}
     info = values.pop("info", {})

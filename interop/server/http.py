@@ -156,26 +156,26 @@ def _tasks(app: FastAPI, calls: Calls, description: Description) -> None:
     async def list_environments() -> list[str]:
         return [name]
 
-    @app.get("/{env_name}/splits")
+    @app.get("/{env_name:path}/splits")
     async def splits(env_name: str) -> Response:
         known(env_name)
         return await _call(calls, "splits", {})
 
-    @app.post("/{env_name}/tasks")
+    @app.post("/{env_name:path}/tasks")
     async def tasks(env_name: str, request: SplitRequest) -> Response:
         return await _call(calls, "tasks", {"env_name": known(env_name), **request.model_dump()})
 
-    @app.post("/{env_name}/num_tasks")
+    @app.post("/{env_name:path}/num_tasks")
     async def num_tasks(env_name: str, request: SplitRequest) -> Response:
         known(env_name)
         return await _call(calls, "num_tasks", request.model_dump())
 
-    @app.post("/{env_name}/task")
+    @app.post("/{env_name:path}/task")
     async def task(env_name: str, request: TaskRequest) -> Response:
         known(env_name)
         return await _call(calls, "task", request.model_dump())
 
-    @app.post("/{env_name}/task_range")
+    @app.post("/{env_name:path}/task_range")
     async def task_range(env_name: str, request: RangeRequest) -> Response:
         known(env_name)
         return await _call(calls, "task_range", request.model_dump())

@@ -81,6 +81,16 @@ def test_an_environment_without_tasks_says_so(client: httpx.Client) -> None:
     assert client.get("/other/splits").status_code == 404
 
 
+@pytest.mark.parametrize("name", ["ALE/Pong-v5", "ALE%2FPong-v5", "ale/pong-V5"])
+def test_a_name_may_have_a_slash(name: str) -> None:
+    """The Task API of a namespaced environment is reached by its name, as it is and quoted."""
+    with interop.serve("gym:ale_py:ALE/Pong-v5") as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/list_environments").json() == ["ALE/Pong-v5"]
+        assert client.get(f"/{name}/splits").status_code == 501
+        assert client.post(f"/{name}/task", json={"split": "train", "index": 0}).status_code == 501
+        assert client.get("/ALE/Pong/splits").status_code == 404
+
+
 def test_production_mode_has_no_control_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
     """In production mode reset, step and state are not there; the variable OPENENV_MODE says it too."""
     monkeypatch.setenv("OPENENV_MODE", "Production")

@@ -2,14 +2,13 @@
 PYTHON ?= $(shell command -v python3.12 || command -v python3.13 || echo python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
-PEERS := 0.10.0 0.7.0 0.4.2 0.3.0
-OTHERS := mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0 harbor-0.26.0
+PEERS := openenv-0.10.0 mcp-2 mcp-conformance openai-3.57.0 verifiers-0.3.1 verifiers-0.4.0 harbor-0.26.0
 # For what `make test-all` alone runs.
-SLOW := verifiers-0.1.9 verifiers-0.4.0-hub
+SLOW := openenv-0.7.0 openenv-0.4.2 openenv-0.3.0 verifiers-0.1.9 verifiers-0.4.0-hub
 
 .PHONY: setup peers demo certify-demo broken browser test test-all docker-test lint bench bench-plots bench-verifiers bench-harbor clean
 setup: .venv/.installed
-peers: $(PEERS:%=.venv/peers/openenv-%/.installed) $(OTHERS:%=.venv/peers/%/.installed)
+peers: $(PEERS:%=.venv/peers/%/.installed)
 
 # uv and pyenv both take the version from .python-version.
 $(UV):

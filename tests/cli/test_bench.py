@@ -12,6 +12,7 @@ from tests.cli.program import run
 from tests.environments import source
 
 
+@pytest.mark.slow  # measures for ten seconds
 def test_a_source_is_measured_every_way() -> None:
     """All five ways are measured against in-process, on a server of its own that ends with the command."""
     done = run("bench", "gym:CartPole-v1", "--seconds", "0.1", "--num-envs", "2", "--json")

@@ -32,6 +32,7 @@ def test_the_official_server(serve_official: Serve, peer: Callable[[str], Path])
     assert report.ok
 
 
+@pytest.mark.slow  # as the one above, for another environment
 def test_the_official_server_of_another_environment(serve_official: Serve) -> None:
     """Nothing is found that depends on the environment of the transcripts alone."""
     with serve_official("cartpole") as url:

@@ -18,7 +18,7 @@ import interop
 from tests.interop_peers.conftest import HERE, NEWEST, Serve
 
 ACTIONS = [1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
-VERSIONS = ["0.10.0", *(pytest.param(it, marks=pytest.mark.slow) for it in ("0.7.0", "0.4.2")), "0.3.0"]
+VERSIONS = ["0.10.0", *(pytest.param(it, marks=pytest.mark.slow) for it in ("0.7.0", "0.4.2", "0.3.0"))]
 Peer = Callable[..., Path]
 
 

@@ -82,7 +82,8 @@ def test_other_splits(rollouts: Rollouts, mixture: Path) -> None:
     assert (played["prompt"][-1]["content"], played["reward"]) == ("Reverse: eval", 1.2)
 
 
-@pytest.mark.parametrize(("limit", "truncated"), [(500, False), pytest.param(20, True, marks=pytest.mark.slow)])
+@pytest.mark.slow  # interpreters that import much
+@pytest.mark.parametrize(("limit", "truncated"), [(500, False), (20, True)])
 def test_any_server_is_played_in_json(rollouts: Rollouts, tmp_path: Path, limit: int, truncated: bool) -> None:
     """CartPole to its end, in every form of an action and with replies that are none; the return is the local one."""
     forms = ["{}", '{{"action": {}}}', 'I push.\n```json\n{{"action": {}}}\n```']
@@ -153,7 +154,8 @@ def episodes(peer: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.Monk
     return play
 
 
-@pytest.mark.parametrize("version", ["0.3.1", pytest.param("0.4.0-hub", marks=pytest.mark.slow)])
+@pytest.mark.slow  # interpreters that import much
+@pytest.mark.parametrize("version", ["0.3.1", "0.4.0-hub"])
 def test_v1_plays_any_server(episodes: Rollouts, version: str) -> None:
     """The same in the v1 API: the observation as JSON, a reply that is no action told, the return as the reward."""
 

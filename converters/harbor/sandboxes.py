@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,6 +14,7 @@ from converters.harbor.tasks import HarborTask
 from interop.doctor import docker
 from interop.errors import SourceError
 
+_VARIABLE = re.compile(r"\$\{([^}:]+)(?::-.*)?\}", re.DOTALL)
 SANDBOXES = ("auto", "namespace", "docker", "inplace")
 
 
@@ -32,13 +35,15 @@ class Sandboxes:
     def environment(self, task: HarborTask) -> dict[str, Any]:
         """harbor's configuration of a task's environment. Raises `SourceError` where nothing here can play the task."""
         chosen = self._choose(task) if self.wanted == "auto" else self.wanted
-        if chosen != "namespace":
-            name = {"docker": "DockerEnvironment", "inplace": "InplaceEnvironment"}[chosen]
-            return {"import_path": f"converters.harbor.{chosen}:{name}"}
-        kwargs = {"network": self.network, "rootfs": self.rootfs}
+        if chosen == "docker":
+            return {"import_path": "converters.harbor.docker:DockerEnvironment"}
+        if chosen == "inplace":
+            kwargs = {"hidden": sorted(secrets(task.config))}
+            return {"import_path": "converters.harbor.inplace:InplaceEnvironment", "kwargs": kwargs}
+        given = {"network": self.network, "rootfs": self.rootfs}
         return {
             "import_path": "converters.harbor.namespace:NamespaceEnvironment",
-            "kwargs": {key: value for key, value in kwargs.items() if value is not None},
+            "kwargs": {key: value for key, value in given.items() if value is not None},
         }
 
     def _choose(self, task: HarborTask) -> str:
@@ -48,6 +53,17 @@ class Sandboxes:
         if (no_docker := _docker_trouble()) is None:
             return "docker"
         raise SourceError(f"{task.name} cannot be played here: namespace: {why_not}; docker: {no_docker}")
+
+
+def secrets(config: Mapping[str, Any]) -> set[str]:
+    """The variables of the hub that the verifiers of a task have: of `"${NAME}"` and `"${NAME:-default}"`."""
+    values = [value for part in (config, *config.get("steps", ())) for value in _variables(part).values()]
+    return {found[1] for found in map(_VARIABLE.fullmatch, values) if found}
+
+
+def _variables(part: Mapping[str, Any]) -> Mapping[str, str]:
+    variables: Mapping[str, str] = part.get("verifier", {}).get("env", {})
+    return variables
 
 
 @cache

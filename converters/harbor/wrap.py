@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.harbor import actions
 from converters.harbor.actions import Observation, State
+from converters.harbor.image import TaskImage, task_image
 from converters.harbor.sandboxes import SANDBOXES, Sandboxes
 from converters.harbor.tasks import HarborTask, load
 from interop.environment import Description, Environment, Source, Tasks
@@ -117,6 +118,17 @@ class HarborSource(Source):
 
     def tasks(self) -> Tasks:
         return _Tasks(self.splits)
+
+    def own_image(self) -> TaskImage:
+        """What an image of the source begins with. Raises `SourceError` where no image can play it."""
+        arguments = {
+            "reward_key": self.reward_key,
+            "agent_timeout": self.agent_timeout,
+            "trials": self.trials,
+            "network": self.sandboxes.network,
+            "rootfs": self.sandboxes.rootfs,
+        }
+        return task_image(self.target, self.splits, arguments)
 
     def _trial(self, task: HarborTask) -> HarborTrial:
         from converters.harbor.trial import HarborTrial

@@ -14,7 +14,7 @@ from interop.cli import output
 from interop.cli.errors import CommandError
 from interop.cli.options import Json, Traceback, command_app
 from interop.packaging.build import build as build_image
-from interop.packaging.write import BASE_IMAGE, write
+from interop.packaging.write import write
 
 app = command_app()
 
@@ -54,15 +54,20 @@ def build(
     \b
       interop build ./cartpole_env -t cartpole
       interop build gym:CartPole-v1 -t cartpole
+      interop build harbor:./tasks/hello -t hello
       interop build gym:CartPole-v1 -t cartpole --hub ./wheels --base-image acme/python:3.13
     """
     with _package(source, base_image, hub, with_ or []) as directory:
         made = build_image(directory, tag, base_image=base_image, progress=_say)
+        once = "interop:harbor" in (directory / "openenv.yaml").read_text(encoding="utf-8", errors="replace")
     if json:
         output.write_json({"tag": tag, **made})
         return
-    output.write(f"{tag}: {made['bytes'] / 1e6:.0f} MB\n\nRun it, and judge it:")
-    output.write(f"  docker run -p 8000:8000 {tag}\n  interop certify docker:{tag}")
+    output.write(
+        f"{tag}: {made['bytes'] / 1e6:.0f} MB\n\nRun it{'' if once else ', and judge it'}:\n  interop run {tag}"
+    )
+    if not once:  # a container plays one episode of a task, and the suite many
+        output.write(f"  interop certify docker:{tag}")
 
 
 @contextmanager
@@ -78,7 +83,7 @@ def _package(source: str, base_image: str | None, hub: str | None, packages: lis
         raise CommandError(f"{source} is neither a package's directory nor a source such as gym:CartPole-v1")
     with tempfile.TemporaryDirectory(prefix="interop-package-") as place:
         directory = Path(place) / "package"
-        write(source, directory, base_image=base_image or BASE_IMAGE, hub=hub, packages=packages)
+        write(source, directory, base_image=base_image, hub=hub, packages=packages)
         yield directory
 
 

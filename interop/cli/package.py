@@ -25,8 +25,13 @@ def package(
         typer.Option(metavar="NAME", help="The package's name, such as my_env.", show_default="the environment's"),
     ] = None,
     base_image: Annotated[
-        str, typer.Option(metavar="IMAGE", help="What the image begins with; it has Python 3.12 or newer as python3.")
-    ] = BASE_IMAGE,
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="What the image begins with; it has Python 3.12 or newer as python3.",
+            show_default=f"{BASE_IMAGE}, or the task's own",
+        ),
+    ] = None,
     with_: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="PACKAGE", help="Install this too; repeat for more.", show_default="none"),
@@ -53,6 +58,7 @@ def package(
       interop package gym:CartPole-v1 -o ./cartpole_env
       interop package gym:minigrid:MiniGrid-Empty-5x5-v0 -o ./grid_env --with minigrid --name grid_env
       interop package verifiers:./environments/wordle -o ./wordle_env --with textarena
+      interop package harbor:./tasks/hello -o ./hello_env
       interop package gym:CartPole-v1 -o ./cartpole_env --hub ./wheels --base-image acme/python:3.13
     """
     written = write(source, directory, name=name, base_image=base_image, hub=hub, packages=with_ or [])

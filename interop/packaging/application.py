@@ -18,6 +18,8 @@ from interop.server import Server, Settings
 
 PYTHON = "INTEROP_PYTHON"
 """Names the interpreter that has the environment, where it runs in one of its own and an image has made it."""
+SANDBOX = "INTEROP_SANDBOX"
+"""Names the sandbox of harbor's tasks, where it is not `auto`: in an image it is the container itself."""
 OWN = ("verifiers",)
 """The converters whose environments run in an interpreter of their own."""
 PORT = 8000
@@ -46,6 +48,9 @@ class Application:
         """What is served. Raises `SourceError`."""
         name, _, target = self._source.partition(":")
         source = self._source if self._directory is None else f"{name}:{self._directory / target}"
+        sandbox = os.environ.get(SANDBOX)
+        if name == "harbor" and sandbox:
+            return wrap(source, sandbox=sandbox)
         if name not in OWN:
             return wrap(source)
         python = os.environ.get(PYTHON)

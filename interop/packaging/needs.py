@@ -38,6 +38,8 @@ def needed(source: str, description: Description, given: Sequence[str]) -> list[
 def _modules(source: str, description: Description) -> Iterator[str]:
     """The modules that the environment comes from."""
     converter, _, target = source.partition("?")[0].partition(":")
+    if converter == "harbor":
+        yield converter
     if converter in ("gym", "openenv") and ":" in target:
         yield target.partition(":")[0]
     entry = ((description.extensions.get("gymnasium") or {}).get("spec") or {}).get("entry_point")

@@ -15,7 +15,7 @@ from interop.packaging.application import OWN
 HUB = "openenv-interop"
 PLACE = "/opt/packages"
 """Where the directory is while the image is built."""
-_EXTRAS = {"gym": "[gymnasium]"}
+_EXTRAS = {"gym": "[gymnasium]", "harbor": "[harbor]"}
 _BESIDES = {"openenv": ["openenv"]}
 """What a converter needs beside the hub, which has no extra for it."""
 _FILE = re.compile(r"(?P<name>[A-Za-z0-9_.]+?)-(?P<version>[0-9][A-Za-z0-9_.!+]*?)(-.*\.whl|\.tar\.gz)$")

@@ -18,11 +18,14 @@ from interop.packaging.interpreter import COPY, Interpreter, interpreter_of
 from interop.packaging.models import Module, prose
 from interop.packaging.names import Names, named
 from interop.packaging.needs import needed
+from interop.packaging.own_image import ALONE, OwnImage, own_image_of, texts
 from interop.packaging.requirements import PLACE, Requirements
 from interop.packaging.survey import SEED, Survey, survey
 from interop.sources import is_url
 
 BASE_IMAGE = "python:3.13-slim"
+_COPIED = ("verifiers", "harbor")
+"""Converters whose sources may be a path, of which a package has a copy."""
 SOURCE = "source"
 """The directory of a package that has a copy of a source that is a directory."""
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -41,6 +44,8 @@ _FILES = {
 }
 _MEGABYTE = 1024 * 1024
 _MEMORY_STEP = 256
+_LEAST = 512
+"""Megabytes."""
 _LONGEST = 3600.0
 """Seconds of an episode that the official policy allows (`validation/policies/severity-v2.json`)."""
 
@@ -65,7 +70,7 @@ def write(
     directory: Path,
     *,
     name: str | None = None,
-    base_image: str = BASE_IMAGE,
+    base_image: str | None = None,
     hub: str | None = None,
     packages: Sequence[str] = (),
 ) -> Package:
@@ -75,7 +80,8 @@ def write(
         source: What it serves; it is played for this.
         directory: Where to.
         name: The package's name, as `my_env`; by default that of the environment.
-        base_image: What the image begins with; it has Python 3.12 or newer as `python3`, with `venv`.
+        base_image: What the image begins with; it has Python 3.12 or newer as `python3`, with `venv`. By default
+            BASE_IMAGE, or what the source's own image begins with.
         hub: The hub that the image installs: a requirement, a wheel or sdist, or a directory of wheels, from which
             alone is installed then.
         packages: What the environment needs: requirements, wheels or sdists.
@@ -93,10 +99,13 @@ def write(
     if name is not None:
         named(name, name)  # before the environment is played
     served = Application(source, packages=packages).source()
+    own = own_image_of(served)
     found = survey(source, served)
-    names = named(name, found.description.env_name or found.description.name)
+    if own is not None:
+        found.trouble = ALONE
+    names = named(name, own.name if own is not None else found.description.env_name or found.description.name)
     requirements = replace(requirements, packages=[*packages, *needed(source, found.description, packages)])
-    text = _Text(source, names, found, requirements, interpreter_of(served), base_image)
+    text = _Text(source, names, found, requirements, interpreter_of(served), own, base_image)
     directory.mkdir(parents=True, exist_ok=True)
     text.write(directory)
     return Package(names, found, sorted(path for path in directory.rglob("*") if path.is_file()))
@@ -107,14 +116,9 @@ def _check(source: str, converter: str, target: str) -> None:
     path = target.partition("?")[0]
     if is_url(source):
         raise SourceError(f"{source} is a server already; name the source that it serves, such as gym:CartPole-v1")
-    if converter == "harbor":
-        raise SourceError(
-            f"{source}: each task of harbor is played in an image of its own, which the image of a package cannot "
-            f"start; serve them where Docker or namespaces are: interop serve {source}"
-        )
     if converter == "openenv" and (Path(path) / "openenv.yaml").is_file():
         raise SourceError(f"{path} is an OpenEnv package already; build it: openenv build {path}")
-    if converter != "verifiers" and path and (path.startswith((".", "/")) or Path(path).exists()):
+    if converter not in _COPIED and path and (path.startswith((".", "/")) or Path(path).exists()):
         raise SourceError(
             f"{source} is a path of this machine, which images do not have; make a wheel of it, give that by --with, "
             "and name what it installs"
@@ -130,13 +134,16 @@ class _Text:
     found: Survey
     requirements: Requirements
     interpreter: Interpreter | None
-    base_image: str
+    own: OwnImage | None
+    base_image: str | None
 
     def write(self, directory: Path) -> None:
         """Write all of them."""
         values = self._values()
-        environment = {f"server/{self.names.name}_environment.py": "server/environment.py"}
-        for file, template in {**_FILES, **environment}.items():
+        more = {f"server/{self.names.name}_environment.py": "server/environment.py"}
+        if self.own is not None:
+            more["Dockerfile"] = "own.Dockerfile"
+        for file, template in {**_FILES, **more}.items():
             self._put(directory / file, _filled(template, values))
         if not self.found.trouble:
             self._put(directory / "validation/runtime.json", json.dumps(self._plan(), indent=2) + "\n")
@@ -145,6 +152,8 @@ class _Text:
         if self.interpreter is not None and self.interpreter.directory is not None:
             ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info")
             shutil.copytree(self.interpreter.directory, directory / SOURCE, ignore=ignored)
+        if self.own is not None:
+            self.own.write(directory / SOURCE)
 
     def _put(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,8 +185,10 @@ class _Text:
             "ecosystem": self.requirements.converter,
             "version": __version__,
             "dependencies": "\n".join(f"    {_quoted(it)}," for it in self.requirements.declared),
-            "base_image": self.base_image,
+            "base_image": self.base_image or BASE_IMAGE,
             "place": PLACE,
+            "about_image": _filled("image.README.md" if self.own is None else "own.README.md", {}),
+            **({"ignored": ""} if self.own is None else texts(self.own, SOURCE, self.base_image)),
             "interpreter": self._part("interpreter.Dockerfile", self.interpreter is not None),
             "has_interpreter": self._part("has_interpreter.Dockerfile", self.interpreter is not None),
             # What was seen
@@ -185,8 +196,7 @@ class _Text:
             "low": f"{low:g}",
             "high": f"{high:g}",
             "range": json.dumps([math.floor(min(0.0, low)), math.ceil(max(1.0, high))]),
-            "memory": str(max(512, _rounded(2 * self.found.memory))),
-            "timeout": json.dumps(min(_LONGEST, max(60.0, math.ceil(20 * self.found.seconds)))),
+            **self._resources(),
             "task_api": json.dumps(bool(self.found.tasks)),
             "tools": json.dumps(list(self.found.tools)),
             "tasks": json.dumps(self.found.tasks),
@@ -195,12 +205,28 @@ class _Text:
             "models": str(self._models()),
         }
 
+    def _resources(self) -> dict[str, str]:
+        """What an episode needs, as was seen, or as the source says."""
+        own, seen = self.own, self.found
+        told = None if own is None else own.seconds
+        seconds = math.ceil(20 * seen.seconds) if told is None else told
+        least = max(_LEAST, 0 if own is None else own.memory_mb)
+        return {
+            "cpus": f"{(None if own is None else own.cpus) or 1.0}",
+            "least": str(least),
+            "memory": str(max(least, _rounded(2 * seen.memory))),
+            "timeout": json.dumps(min(_LONGEST, max(60.0, seconds))),
+        }
+
     @property
     def _copies(self) -> bool:
-        return self.interpreter is not None and self.interpreter.directory is not None
+        return self.own is not None or (self.interpreter is not None and self.interpreter.directory is not None)
 
     def _serves(self) -> str:
         """The arguments of `Application`."""
+        if self.own is not None:
+            served = f"{self.requirements.converter}:{SOURCE}{self.own.query}"
+            return f"{_quoted(served)}, directory=Path(__file__).parents[1]"
         if self.interpreter is None:
             return _quoted(self.source)
         query = self.source.partition("?")

@@ -173,7 +173,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (CARTPOLE, {"packages": ["tests"]}, "tests is a directory; make a wheel of it: pip wheel --no-deps tests"),
     (CARTPOLE, {"packages": ["./none.whl"]}, "none.whl is not there"),
     ("http://127.0.0.1:1", {}, "is a server already; name the source that it serves"),
-    ("harbor:./tasks", {}, "each task of harbor is played in an image of its own"),
+    ("harbor:./tasks", {}, "pip install 'openenv-interop[harbor]'"),
     ("openenv:./envs/echo_env", {}, "is a path of this machine, which images do not have"),
     ("gym:./envs", {}, "is a path of this machine, which images do not have"),
     ("gym:NoSuchEnv-v0", {}, "NoSuchEnv"),

@@ -2,3 +2,4 @@
 .venv
 outputs
 **/__pycache__
+$ignored

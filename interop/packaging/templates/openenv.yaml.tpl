@@ -13,8 +13,8 @@ validation:
     oracle_tolerance: 0.0
     floor_margin: 0.1
   resources:
-    cpu: 1.0
-    # Twice what the hub took when it played those episodes, at least 512.
+    cpu: $cpus
+    # Twice what the hub took when it played those episodes, at least $least.
     memory_mb: $memory
     disk_mb: 512
     episode_timeout_s: $timeout

@@ -125,7 +125,7 @@ bench-plots: setup peers
 	$(BIN)/python -m tests.benchmarks.scaling
 
 # A verifiers environment through the wire, beside verifiers alone. About two minutes.
-bench-verifiers: setup .venv/peers/verifiers-0.3.1/.installed
+bench-verifiers: setup .venv/peers/verifiers-0.3.1/.installed .venv/peers/verifiers-0.4.0/.installed
 	$(BIN)/python -m tests.benchmarks.verifiers_rates
 
 # An episode of a harbor task in each sandbox, beside harbor's own trial in Docker. About five minutes; needs an engine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from harbor.environments.capabilities import EnvironmentCapabilities
 from harbor.environments.docker import COMPOSE_NO_NETWORK_PATH
 from harbor.environments.docker.docker import DockerEnvironment as HarborDocker
 from harbor.models.task.config import NetworkMode, NetworkPolicy
+
+from converters.harbor.pipes import CHUNK
 
 COMPOSE = Path(__file__).parent / "docker-compose-stop.yaml"
 GRACE = 5
@@ -67,3 +70,35 @@ class DockerEnvironment(HarborDocker):
         if done.return_code in KILLED and time.monotonic() - began >= timeout_sec:
             raise RuntimeError(f"Command timed out after {timeout_sec} seconds")
         return done
+
+    @staticmethod
+    async def _collect_streamed_output(process: Any, **how: Any) -> ExecResult:
+        return await HarborDocker._collect_streamed_output(_ReadOn(process), **how)
+
+    @staticmethod
+    async def _collect_buffered_output(process: Any, **how: Any) -> ExecResult:
+        return await HarborDocker._collect_buffered_output(_ReadOn(process), **how)
+
+
+class _ReadOn:
+    """A process whose output is read on when it is told to end.
+
+    asyncio's `wait` returns when the pipes are at their end, and harbor waits so after it has stopped reading: where
+    the command has written much, for ever.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._reading: asyncio.Task[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._process, name)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+        self._reading = asyncio.create_task(self._read_on())
+
+    async def _read_on(self) -> None:
+        stream = self._process.stdout
+        while stream is not None and await stream.read(CHUNK):
+            pass

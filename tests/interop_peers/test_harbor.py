@@ -82,6 +82,7 @@ def test_the_rewards_are_those_of_harbors_own_agents(session: interop.Session, t
 
 
 @pytest.mark.docker
+@pytest.mark.slow  # an image for each task
 @pytest.mark.timeout(900)
 def test_docker_gives_the_same_rewards(serve_ours: Serve, python: Path) -> None:
     """So it is in harbor's containers."""

@@ -163,6 +163,7 @@ def test_all_tasks_in_namespaces(harbor: Path) -> None:
 
 
 @pytest.mark.docker
+@pytest.mark.slow  # each task by two agents
 @pytest.mark.timeout(900)
 def test_all_tasks_in_docker(harbor: Path) -> None:
     """All our tasks give in Docker what they give in namespaces."""

@@ -86,7 +86,10 @@ def test_mcptoolclient_plays_our_server(peer: Callable[..., Path], isolation: st
     assert "Unknown tool: 'nope'" in seen["refused"]
 
 
-@pytest.mark.parametrize(("isolation", "count"), [("thread", 8), *(pytest.param(*it, marks=pytest.mark.slow) for it in (("thread", 32), ("process", 8)))])
+@pytest.mark.parametrize(
+    ("isolation", "count"),
+    [("thread", 8), *(pytest.param(*it, marks=pytest.mark.slow) for it in (("thread", 32), ("process", 8)))],
+)
 def test_agents_that_vanish_leave_nothing(
     peer: Callable[..., Path], tmp_path: Path, isolation: str, count: int
 ) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 import interop
+from interop.packaging.build import build
 from interop.packaging.write import write
+from interop.providers import image_of
 from tests.interop_peers.conftest import HERE, ROOT, Serve
 from tests.packaging.packages import free_port, official, started
 
@@ -21,6 +23,7 @@ CARTPOLE = "gym:CartPole-v1"
 ACTIONS = [0, 1, 1, 0, 1]
 RUNTIME = ("runtime.startup", "runtime.reward_well_formed", "runtime.observation_schema", "runtime.state_contract")
 IMAGE = "interop-test-cartpole"
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +107,8 @@ def test_it_is_discovered(package: Path, peer: Callable[..., Path], tmp_path: Pa
         "--publisher",
         "acme.example",
     ]
-    build = [openenv, "catalog", "build", *options, "--root", "envs", "--output", catalog]
-    done = subprocess.run(build, capture_output=True, text=True)
+    command = [openenv, "catalog", "build", *options, "--root", "envs", "--output", catalog]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     done = subprocess.run([openenv, "discover", "cart pole", "--catalog", catalog], capture_output=True, text=True)
     assert "cartpole_v1_env" in done.stdout.lower(), done.stdout + done.stderr
@@ -145,49 +148,144 @@ def verifiers_episode(url: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory, peer: Callable[..., Path]) -> Iterator[tuple[Path, str]]:
-    """A package, and the image that `openenv build` makes of it without a package index."""
-    wheels = tmp_path_factory.mktemp("wheels")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, ROOT], check=True)
-    (hub,) = wheels.iterdir()
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a wheel of the hub."""
+    directory = tmp_path_factory.mktemp("wheels")
+    subprocess.run([*PIP, "wheel", "--no-deps", "--wheel-dir", directory, ROOT], check=True)
+    return directory
+
+
+def packaged(source: str, directory: Path, wheels: Path, extra: str = "") -> None:
+    """A package whose image needs no package index: all wheels that it names are put beside that of the hub."""
+    write(source, directory)
+    (hub,) = wheels.glob("openenv_interop-*.whl")
+    _, *needs = (directory / "packages/requirements.txt").read_text().splitlines()
     there = ["--python-version", "3.13", "--only-binary", ":all:", "--dest", str(wheels)]
-    directory = tmp_path_factory.mktemp("packages") / "cartpole_v1_env"
-    write(CARTPOLE, directory)
-    needs = (directory / "packages/requirements.txt").read_text().splitlines()[1:]
-    subprocess.run([*pip, "download", *there, f"{hub}[gymnasium]", *needs], check=True)
+    subprocess.run([*PIP, "download", *there, f"{hub}{extra}", *needs], check=True)
     shutil.rmtree(directory)
-    write(CARTPOLE, directory, hub=str(wheels))
-    build = [peer().with_name("openenv"), "build", directory, "--tag", IMAGE]
-    done = subprocess.run(build, capture_output=True, text=True)
+    write(source, directory, hub=str(wheels))
+
+
+@pytest.fixture(scope="module")
+def image(
+    tmp_path_factory: pytest.TempPathFactory, wheels: Path, peer: Callable[..., Path]
+) -> Iterator[tuple[Path, str]]:
+    """A package, and the image that `openenv build` makes of it without a package index."""
+    directory = tmp_path_factory.mktemp("packages") / "cartpole_v1_env"
+    packaged(CARTPOLE, directory, wheels, "[gymnasium]")
+    command = [peer().with_name("openenv"), "build", directory, "--tag", IMAGE]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     yield directory, IMAGE
     subprocess.run(["docker", "rmi", "--force", IMAGE], check=True, capture_output=True)
 
 
-@pytest.mark.docker
-@pytest.mark.slow  # an image is built
-@pytest.mark.timeout(900)
-def test_the_image(image: tuple[Path, str], peer: Callable[..., Path], tmp_path: Path) -> None:
-    """The official client starts it and plays the source's episode; it is certified, and not large."""
-    _, tag = image
-    program = tmp_path / "play.py"
+def official_episode(tag: str, steps: str, python: Path, program: Path) -> list[Any]:
+    """What the official client sees that starts an image; `steps` are expressions of `env`."""
     program.write_text(
         "import json\nfrom openenv import GenericEnvClient\n"
         f"env = GenericEnvClient.from_docker_image({tag!r}).sync()\n"
         "try:\n"
-        f"    results = [env.reset(seed=7), *(env.step({{'action': it}}) for it in {ACTIONS})]\n"
+        f"    results = [{steps}]\n"
         "    print(json.dumps([{**it.observation, 'reward': it.reward, 'done': it.done} for it in results]))\n"
         "finally:\n    env.close()\n"
     )
-    done = subprocess.run([peer(), program], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([python, program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == episode()[:-1]
+    found: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+def test_the_image(image: tuple[Path, str], peer: Callable[..., Path], tmp_path: Path) -> None:
+    """The official client starts it and plays the source's episode; it is certified, and not large."""
+    _, tag = image
+    steps = f"env.reset(seed=7), *(env.step({{'action': it}}) for it in {ACTIONS})"
+    assert official_episode(tag, steps, peer(), tmp_path / "play.py") == episode()[:-1]
     report = interop.certify(f"docker:{tag}")
     assert report.certified, report.findings
     assert report.findings == []
     sizes = [_size(name) for name in (tag, "python:3.13-slim")]
     assert sizes[0] - sizes[1] < 200e6, sizes
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("how", "local"),
+    [(None, None), ({}, {}), ({"servers": 2}, {"sessions": True})],
+    ids=["single", "vector", "containers"],
+)
+def test_gymnasium_code_plays_the_image(
+    image: tuple[Path, str], how: dict[str, int] | None, local: dict[str, int] | None
+) -> None:
+    """An episode in a container, or in several, is that of the source, bit for bit."""
+    remote = f"docker:{image[1]}?memory=512m&cpus=1&pids=200"
+    assert trajectory(remote, how, 30) == trajectory(CARTPOLE, local, 30)
+    assert _containers(image[1]) == ""
+
+
+def trajectory(source: str, how: dict[str, int] | None, steps: int) -> list[Any]:
+    """All that an episode shows; arrays as their bytes."""
+    env: Any = interop.make(source) if how is None else interop.make_vec(source, 2, **how)
+    env.action_space.seed(1)
+    seen = [env.reset(seed=5), *(env.step(env.action_space.sample()) for _ in range(steps))]
+    env.close()
+    return [[_bits(it) for it in result] for result in seen]
+
+
+def _bits(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bits(it) for key, it in value.items()}
+    return (str(value.dtype), value.shape, value.tobytes()) if hasattr(value, "tobytes") else (type(value), value)
+
+
+@pytest.mark.docker
+@pytest.mark.slow  # an image is built, and the suite looks at frames
+@pytest.mark.timeout(1200)
+def test_an_image_of_a_game(wheels: Path, peer: Callable[..., Path], tmp_path: Path) -> None:
+    """An ALE game is built, started by the official client, played bit for bit, and certified."""
+    game, tag = "gym:ale_py:ALE/Pong-v5", "interop-test-pong"
+    packaged(game, tmp_path / "pong_env", wheels, "[gymnasium]")
+    build(tmp_path / "pong_env", tag)
+    try:
+        steps = "env.reset(seed=7), *(env.step({'action': it}) for it in range(3))"
+        shown = official_episode(tag, steps, peer(), tmp_path / "play.py")
+        assert [len(it["obs"]) for it in shown] == [210] * 4
+        assert trajectory(f"docker:{tag}", None, 30) == trajectory(game, None, 30)
+        report = interop.certify(f"docker:{tag}")
+        assert (report.certified, report.findings) == (True, [])
+    finally:
+        subprocess.run(["docker", "rmi", "--force", tag], check=True, capture_output=True)
+
+
+@pytest.mark.docker
+@pytest.mark.slow  # an image is built, with an interpreter of its own
+@pytest.mark.timeout(1800)
+def test_an_image_of_verifiers(
+    wheels: Path, peer: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's own interpreter is in the image; the official client and ours get the rubric's reward."""
+    tag = "interop-test-reverse"
+    monkeypatch.setenv("INTEROP_PYTHON", str(peer("0.4.0", "verifiers")))
+    (hub,) = wheels.glob("openenv_interop-*.whl")
+    write(f"verifiers:{ROOT / 'tests/verifiers_environments/v1_reverse'}", tmp_path / "reverse_env", hub=str(hub))
+    build(tmp_path / "reverse_env", tag)
+    try:
+        answer = "(first := env.reset(split='all', index=3)).observation['messages'][-1]['content'].split()[-1][::-1]"
+        shown = official_episode(tag, f"env.step({{'content': {answer}}})", peer(), tmp_path / "play.py")
+        assert (shown[0]["reward"], shown[0]["done"]) == (2.0, True)
+        image = image_of(f"docker:{tag}")
+        assert image is not None
+        running = image.start()
+        try:
+            assert verifiers_episode(running.url)[-1][1] == 2.0
+            assert interop.certify(running.url).certified
+        finally:
+            running.stop()
+    finally:
+        subprocess.run(["docker", "rmi", "--force", tag], check=True, capture_output=True)
 
 
 @pytest.mark.docker
@@ -215,6 +313,11 @@ def test_builds_are_reproducible(image: tuple[Path, str]) -> None:
         assert _files(tag) == _files(again)
     finally:
         subprocess.run(["docker", "rmi", "--force", again], check=True, capture_output=True)
+
+
+def _containers(image: str) -> str:
+    command = ["docker", "ps", "--all", "--quiet", "--filter", f"label=interop.image={image}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _size(image: str) -> int:

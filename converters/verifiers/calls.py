@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field
 
 from converters.verifiers.chat import ChatAction, ToolCall
+from converters.verifiers.pictures import text_of
 from interop.environment import StepResult
 from interop.errors import InvalidAction
 
@@ -22,6 +23,11 @@ SAY: Mapping[str, Any] = {
         "required": ["content"],
         "additionalProperties": False,
     },
+}
+OBSERVE: Mapping[str, Any] = {
+    "name": "observe",
+    "description": "See again what has come since the last message, at first the task; nothing is done.",
+    "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
 }
 OVER = "The episode is over."
 
@@ -38,7 +44,7 @@ class CallToolAction(BaseModel):
 
 
 def tools(offered: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The environment's tools in OpenEnv's form, and `say`, unless one of them has that name."""
+    """The environment's tools in OpenEnv's form, and `say` and `observe`, unless one of them has that name."""
     found = [
         {
             "name": tool["name"],
@@ -47,15 +53,20 @@ def tools(offered: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for tool in offered
     ]
-    return found if any(tool["name"] == SAY["name"] for tool in found) else [*found, dict(SAY)]
+    taken = {tool["name"] for tool in found}
+    return [*found, *(dict(tool) for tool in (SAY, OBSERVE) if tool["name"] not in taken)]
 
 
 def result(
-    action: CallToolAction, offered: Sequence[Mapping[str, Any]], step: Callable[[ChatAction], StepResult]
+    action: CallToolAction,
+    offered: Sequence[Mapping[str, Any]],
+    step: Callable[[ChatAction], StepResult],
+    last: StepResult | None,
 ) -> StepResult:
     """The step of a call; its observation also has `tool_name` and `result`, the text that came back.
 
-    Raises `InvalidAction` for a tool that is not offered, and for arguments that its schema does not allow.
+    `observe` is no step: its result is the last one. Raises `InvalidAction` for a tool that is not offered, and for
+    arguments that its schema does not allow.
     """
     known = {tool["name"]: tool["input_schema"] for tool in tools(offered)}
     if action.tool_name not in known:
@@ -63,10 +74,12 @@ def result(
     unfit = next(Draft202012Validator(known[action.tool_name]).iter_errors(action.arguments), None)
     if unfit is not None:
         raise _refused("arguments", f"{action.tool_name}: {unfit.message}", action.arguments)
-    done = step(_message(action, says=known[action.tool_name] is SAY["input_schema"]))
-    observation = done.observation
-    text = "\n".join(filter(None, (_text(message) for message in observation["messages"])))
-    extended = {**observation, "tool_name": action.tool_name, "result": text or (OVER if done.done else "")}
+    if last is not None and known[action.tool_name] is OBSERVE["input_schema"]:
+        done = StepResult(last.observation, 0.0, last.done)
+    else:
+        done = step(_message(action, says=known[action.tool_name] is SAY["input_schema"]))
+    text = text_of(done.observation["messages"])
+    extended = {**done.observation, "tool_name": action.tool_name, "result": text or (OVER if done.done else "")}
     return StepResult(extended, done.reward, done.done)
 
 
@@ -79,10 +92,3 @@ def _message(action: CallToolAction, *, says: bool) -> ChatAction:
         return ChatAction(content=action.arguments["content"])
     call = ToolCall(id=f"call_{uuid.uuid4().hex[:12]}", name=action.tool_name, arguments=action.arguments)
     return ChatAction(content="", tool_calls=[call])
-
-
-def _text(message: Mapping[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-    return str(content or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -13,12 +14,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from converters.verifiers import calls
+from converters.verifiers import calls, pictures
 from converters.verifiers.calls import CallToolAction
 from converters.verifiers.chat import ChatAction, ChatObservation, State
 from converters.verifiers.interpreter import Wanted, prepare
 from interop.environment import Description, Environment, Source, StepResult, Tasks
-from interop.errors import InvalidAction, SourceError
+from interop.errors import InteropError, InvalidAction, SourceError
 from interop.foreign import ForeignWorker, Refused, WorkerFailed
 from interop.protocol.frames import error_list
 
@@ -177,13 +178,13 @@ class VerifiersEnvironment(Environment):
         """The policy's message. After the end the last observation comes again, with the reward 0.0.
 
         `{"type": "list_tools"}` and `{"type": "call_tool", "tool_name", "arguments"}` are accepted too: a call is the
-        message that makes it, or says it, for the tool `say`.
+        message that makes it, or says it, for the tool `say`; the tool `observe` shows the last observation again.
         """
         offered = self._tools if self._last is None else self._last.observation["tools"]
         if action.get("type") == "list_tools":
             return StepResult({"tools": calls.tools(offered)})
         if action.get("type") == "call_tool":
-            return calls.result(_parse(CallToolAction, action), offered, self._step)
+            return calls.result(_parse(CallToolAction, action), offered, self._step, self._last)
         return self._step(_parse(ChatAction, action))
 
     def _step(self, message: ChatAction) -> StepResult:
@@ -199,11 +200,23 @@ class VerifiersEnvironment(Environment):
         self._last = _result(turn, {})
         return self._last
 
+    def images(self, result: StepResult) -> Mapping[str, bytes]:
+        return pictures.images(result.observation.get("messages", ()))
+
     def state(self) -> Mapping[str, Any]:
         return self._state.model_dump()
 
     def close(self) -> None:
         self._ask("close")
+
+    def interrupt(self) -> None:
+        """End the rollout: what the worker does for this session is cancelled, and `reset` or `step` fails."""
+        # A worker whose environment computes does not read, and its socket may be full.
+        threading.Thread(target=self._leave, name="verifiers-leave", daemon=True).start()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(InteropError):
+            self._worker.ask("close", session=self._session)
 
     def _ask(self, op: str, **arguments: Any) -> Any:
         try:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,12 @@ def check_ends(server: interop.Server, cleaned: Path) -> None:
             last = play(session, index, [Reply(text=text)])[-1]
             assert (last.done, last.reward) == (True, None)
             assert words in last.observation["error"]
-        before = len(cleaned.read_text().splitlines())
+        before = cleaned.read_text().count("cleaned")
         session.reset(index=GUESS)
         session.reset(index=TOOLS)
-        assert len(cleaned.read_text().splitlines()) == before + 1
+        assert cleaned.read_text().count("cleaned") == before + 1
         assert [tool["name"] for tool in session.step({"type": "list_tools"}).observation["tools"]] == [
-            "add", "fail", "say",
+            "add", "fail", "say", "observe",
         ]  # fmt: skip
         usage = {"prompt_tokens": 20, "completion_tokens": 5}
         assert session.step({"content": "it is 5", "usage": usage}).reward == 1.0
@@ -226,7 +227,7 @@ def test_a_step_before_the_first_reset_is_refused(session: interop.Session) -> N
     """There is nothing to answer yet."""
     with pytest.raises(interop.errors.ExecutionError, match="reset first"):
         session.step({"content": "42"})
-    assert session.step({"type": "list_tools"}).observation["tools"][-1]["name"] == "say"
+    assert session.step({"type": "list_tools"}).observation["tools"][-1]["name"] == "observe"
 
 
 def test_seeds_choose_tasks(session: interop.Session) -> None:
@@ -303,7 +304,7 @@ def test_rollouts_are_cleaned_up(server: interop.Server, cleaned: Path) -> None:
     """A rollout that is left by a reset, by a close or by a lost connection runs verifiers' cleanup."""
 
     def count() -> int:
-        return len(cleaned.read_text().splitlines()) if cleaned.exists() else 0
+        return cleaned.read_text().splitlines().count("cleaned") if cleaned.exists() else 0
 
     before = count()
     with interop.connect(server.url) as session:
@@ -315,6 +316,21 @@ def test_rollouts_are_cleaned_up(server: interop.Server, cleaned: Path) -> None:
     session.reset(index=GUESS)
     session._connection.abort()
     assert _eventually(lambda: count() == before + 3)
+
+
+@pytest.mark.parametrize(("text", "end"), [("wait", "cleaned"), ("judge", "left")])
+def test_a_step_of_a_client_that_is_gone_ends(server: interop.Server, cleaned: Path, text: str, end: str) -> None:
+    """A turn or a reward that comes to no end is cancelled when its client goes, and another session plays."""
+    with suppress(FileNotFoundError):
+        cleaned.unlink()
+    session = interop.connect(server.url)
+    session.reset(index=GUESS)
+    session.send("step", {"content": text})
+    assert _eventually(lambda: cleaned.exists() and "waits" in cleaned.read_text())
+    session._connection.abort()
+    assert _eventually(lambda: cleaned.read_text().splitlines()[-1] == end)
+    with interop.connect(server.url) as other:
+        assert play(other, GUESS, [Reply(text="42")])[-1].reward == 1.0
 
 
 def test_many_sessions_at_once(server: interop.Server) -> None:
@@ -344,8 +360,10 @@ def test_agents_play_by_mcp(server: interop.Server) -> None:
     from tests.server.test_mcp import Agent
 
     agent = Agent(handle["mcp_url"], handle["token"])
-    assert [tool["name"] for tool in agent.ask("tools/list")["tools"]] == ["add", "fail", "say"]
+    assert [tool["name"] for tool in agent.ask("tools/list")["tools"]] == ["add", "fail", "say", "observe"]
+    assert agent.call("observe") == (False, "What is 2+3?")
     assert agent.call("add", a=2, b=3) == (False, "5")
+    assert agent.call("observe") == (False, "5")
     assert agent.call("fail", text="x") == (False, "no x")
     assert agent.call("reset") == (True, "Unknown tool: 'reset'")
     assert agent.call("add", a=2) == (True, "add: 'b' is a required property")
@@ -353,7 +371,7 @@ def test_agents_play_by_mcp(server: interop.Server) -> None:
     assert agent.call("say", content="it is 5") == (False, "The episode is over.")
     assert agent.call("say", content="again") == (True, "the episode is over")
     result = httpx.get(f"{server.url}/sessions/{handle['session_id']}/result").json()
-    assert (result["steps"], result["return"], result["done"]) == (3, 1.0, True)
+    assert (result["return"], result["done"]) == (1.0, True)
 
 
 def test_the_certificate(server: interop.Server) -> None:

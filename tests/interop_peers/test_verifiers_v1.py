@@ -20,6 +20,7 @@ import interop
 from examples.scripted_model import Call, Reply, ScriptedModel
 from interop.errors import SourceError
 from tests.interop_peers.test_clients import run
+from tests.server.test_mcp import Agent, pixels
 
 CANARY = "canary-81d0"
 WRITE, READ = Call(name="notebook_write", arguments={"word": "word2"}), Call(name="notebook_read")
@@ -171,6 +172,31 @@ def test_tools_that_fail(serve: Serve) -> None:
     assert end.observation["info"]["metrics"]["results"] == len(wrong)
 
 
+def test_tools_before_an_episode(serve: Serve) -> None:
+    """Tools that all tasks share are known before the first reset; they are those of an episode."""
+    with connected(serve("v1_notebook")) as session:
+        before = session.step({"type": "list_tools"}).observation["tools"]
+        session.reset(index=3)
+        assert session.step({"type": "list_tools"}).observation["tools"] == before
+    assert [tool["name"] for tool in before] == ["notebook_read", "notebook_tear", "notebook_write", "say", "observe"]
+    with connected(serve("v1_reverse")) as session:
+        assert [tool["name"] for tool in session.step({"type": "list_tools"}).observation["tools"]] == [
+            "say",
+            "observe",
+        ]
+
+
+def test_agents_see_images(serve: Serve) -> None:
+    """By MCP an image of a message is an image, and its name stands in the text."""
+    handle = httpx.post(f"{serve('v1_colors').url}/sessions", json={"index": 1}, timeout=60).json()
+    agent = Agent(handle["mcp_url"], handle["token"])
+    text, image = agent.ask("tools/call", name="observe", arguments={})["content"]
+    assert text["text"] == "[image 1]\nWhich colour is this?"
+    assert image["mimeType"] == "image/png"
+    assert pixels(image)[4, 4].tolist() == [0, 255, 0]
+    assert agent.call("say", content="It is green.") == (False, "The episode is over.")
+
+
 def test_usage_is_counted(serve: Serve) -> None:
     """Tokens that the policy says it has taken are in the end's `info`."""
     with connected(serve("v1_reverse")) as session:
@@ -207,10 +233,24 @@ def test_reset_in_the_middle_and_the_end(serve: Serve, tmp_path: Path) -> None:
         assert begun.observation["messages"] == [{"role": "user", "content": "Guess my number, 0 to 99."}]
         assert session.step(say("85")).reward == 1.0
         session.reset(index=1)
+    noted(left, 3 * "left\n")
+    session = interop.connect(server.url, timeout=100)
+    session.reset(index=0)
+    session.send("step", say("wait"))
+    noted(left, 3 * "left\n" + "waits\n")
+    session._connection.abort()  # in the middle of a step that comes to no end
+    noted(left, 3 * "left\n" + "waits\nleft\n")
+    with connected(server) as other:
+        other.reset(index=2)
+        assert other.step(say("85")).reward == 1.0
+
+
+def noted(file: Path, text: str) -> None:
+    """Wait until this is in a file."""
     deadline = time.monotonic() + 30
-    while left.read_text().count("left") < 3 and time.monotonic() < deadline:
+    while (found := file.read_text()) != text:
+        assert time.monotonic() < deadline, found
         time.sleep(0.02)
-    assert left.read_text() == 3 * "left\n"
 
 
 def test_a_policy_may_think(serve: Serve) -> None:

@@ -56,7 +56,7 @@ class InProcessHarness(Harness[HarnessConfig]):
         else:
             messages += [message_to_wire(message) for message in prompt or []]
         async with AsyncExitStack() as stack:
-            tools, call = await _tools(mcp_urls, self.config.tool_timeout, stack) if mcp_urls else ([], _unknown)
+            tools, call = await tools_of(mcp_urls, self.config.tool_timeout, stack) if mcp_urls else ([], _unknown)
             body = {"model": ctx.model, "messages": messages, **({"tools": tools} if tools else {})}
             while True:
                 status, answer = await _post(f"{endpoint}/chat/completions", secret, body)
@@ -108,7 +108,7 @@ async def _unknown(name: str, arguments: dict[str, Any]) -> str:
     return f"error: unknown tool {name!r}"
 
 
-async def _tools(urls: dict[str, str], timeout: float, stack: AsyncExitStack) -> tuple[list[dict[str, Any]], Call]:
+async def tools_of(urls: dict[str, str], timeout: float, stack: AsyncExitStack) -> tuple[list[dict[str, Any]], Call]:
     """The tools of MCP servers in the form of chat, and how they are called: by verifiers' own client of MCP."""
     # Here, as it takes a second to import and most environments have no tools.
     import asyncio

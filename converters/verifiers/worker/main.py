@@ -7,6 +7,7 @@ It loads the environment in the main thread, says so, and answers lines of JSON 
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -77,6 +78,49 @@ def _release(name: str) -> tuple[int, ...]:
     return release
 
 
+class Sessions:
+    """The sessions of a lane: one request at a time for each, and its close at any time, which ends the request."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._sessions: dict[str, Session] = {}
+        self._asking: dict[str, asyncio.Task[Any]] = {}
+
+    async def do(self, op: str, arguments: dict[str, Any]) -> Any:
+        """The result of a request."""
+        if op == "tasks":
+            return self._lane.tasks(**arguments)
+        name = arguments.pop("session")
+        if op == "close":
+            return await self._close(name)
+        if op == "reset" and name not in self._sessions:
+            self._sessions[name] = self._lane.session()
+        session = self._sessions.get(name)
+        if session is None:
+            raise Refused("the session has ended")
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking[name] = task
+        try:
+            return await (session.reset if op == "reset" else session.step)(**arguments)
+        finally:
+            self._asking.pop(name)
+
+    async def _close(self, name: str) -> None:
+        """Nobody waits any more for what the session is asked, if it is."""
+        asking = self._asking.get(name)
+        if asking is not None:
+            asking.cancel()
+            await asyncio.wait({asking})
+        session = self._sessions.pop(name, None)
+        if session is not None:
+            await session.close()
+
+    async def close(self) -> None:
+        """Close all."""
+        await asyncio.gather(*map(self._close, list(self._sessions)), return_exceptions=True)
+
+
 async def serve(sock: socket.socket, lane: Lane) -> None:
     """Answer requests until the hub is gone."""
     reader, writer = await asyncio.open_connection(sock=sock, limit=LINE)
@@ -87,49 +131,31 @@ async def serve(sock: socket.socket, lane: Lane) -> None:
         writer.write(_line({"failed": f"{type(exc).__name__}: {exc}"}))
         await writer.drain()
         return
+    gc.freeze()  # what is loaded stays: to look through all of it again and again took a seventh of the time
     writer.write(_line({"ready": lane.about()}))
-    sessions: dict[str, Session] = {}
+    sessions = Sessions(lane)
     running: set[asyncio.Task[None]] = set()
     while line := await reader.readline():
-        task = asyncio.create_task(_answer(lane, sessions, json.loads(line), writer))
+        task = asyncio.create_task(_answer(sessions, json.loads(line), writer))
         running.add(task)
         task.add_done_callback(running.discard)
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*(session.close() for session in sessions.values()), return_exceptions=True)
+    await sessions.close()
     await lane.stop()
 
 
-async def _answer(
-    lane: Lane, sessions: dict[str, Session], request: dict[str, Any], writer: asyncio.StreamWriter
-) -> None:
+async def _answer(sessions: Sessions, request: dict[str, Any], writer: asyncio.StreamWriter) -> None:
     id, op = request.pop("id"), request.pop("op")
     try:
-        answer = {"id": id, "result": await _do(lane, sessions, op, request)}
-        line = _line(answer)
+        line = _line({"id": id, "result": await sessions.do(op, request)})
     except Refused as exc:
         line = _line({"id": id, "refused": str(exc)})
+    except asyncio.CancelledError:
+        line = _line({"id": id, "failed": "the session was closed meanwhile"})
     except Exception as exc:
         traceback.print_exc()
         line = _line({"id": id, "failed": f"{type(exc).__name__}: {exc}"})
     writer.write(line)
     await writer.drain()
-
-
-async def _do(lane: Lane, sessions: dict[str, Session], op: str, arguments: dict[str, Any]) -> Any:
-    if op == "tasks":
-        return lane.tasks(**arguments)
-    name = arguments.pop("session")
-    if op == "close":
-        session = sessions.pop(name, None)
-        if session is not None:
-            await session.close()
-        return None
-    if name not in sessions:
-        sessions[name] = lane.session()
-    if op == "reset":
-        return await sessions[name].reset(**arguments)
-    return await sessions[name].step(**arguments)
 
 
 def _line(message: dict[str, Any]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import json
 import logging
@@ -159,8 +158,7 @@ class V0Session:
         rollout, self._rollout = self._rollout, None
         if rollout is not None and not rollout.done():
             rollout.cancel()
-            with contextlib.suppress(BaseException):
-                await rollout
+            await asyncio.wait({rollout})
 
     async def _asked(self, prompt: Any, offered: Sequence[Any], state: Any) -> Any:
         """A model call: wait for the policy."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 try:  # 0.3.1 keeps it in verifiers.legacy
     import verifiers.legacy.types as vt
     from verifiers.legacy.clients import Client
+    from verifiers.legacy.envs import multiturn_env
 except ImportError:
     import verifiers.types as vt
     from verifiers.clients import Client
+    from verifiers.envs import multiturn_env
 
 from lane import MODEL, chat_completion
 
@@ -44,7 +47,26 @@ class PolicyClient(Client):
 
 
 def adopt(env: Any) -> None:
-    """Make an environment ready: here it is."""
+    """Make an environment ready; what is done here saves half of the time of a turn."""
+    # Their signatures are looked up at each turn, which is quick where they stand on the function.
+    for condition in getattr(env, "_stop_conditions", ()):
+        function = getattr(condition, "__func__", condition)
+        function.__signature__ = inspect.signature(function)
+    parse = getattr(multiturn_env, "parse_response_tokens", None)
+    if inspect.iscoroutinefunction(parse) and parse is not _tokens:
+        _parsers.append(parse)
+        multiturn_env.parse_response_tokens = _tokens
+
+
+_parsers: list[Any] = []
+"""verifiers' own function, where `_tokens` stands for it."""
+
+
+async def _tokens(response: Any, *limits: Any, **more: Any) -> Any:
+    """verifiers' own takes a thread to say that there are none, and the policy's responses have none."""
+    if response is None or response.message.tokens is None:
+        return None
+    return await _parsers[0](response, *limits, **more)
 
 
 def tools(env: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import os
 import re
@@ -29,6 +30,7 @@ from typing import Any
 
 import verifiers.v1 as vf
 from endpoint import Call, Endpoint
+from inprocess import LIST_TIMEOUT, tools_of
 from lane import MODEL, Refused, over
 from pydantic import ValidationError
 from verifiers.v1.clients import EvalClientConfig, ModelContext
@@ -54,6 +56,11 @@ WHERE = re.compile(
     r"|\w+\.(setup|run|finalize)\(\))(: \w+(?=: )| timed out)"
 )
 """How the message of an error begins where verifiers has caught it: where, and what was raised."""
+
+# pydantic parses the signature of what makes a default, of `list` say, for each message that verifiers keeps.
+_fields: Any = sys.modules.get("pydantic._internal._fields")
+if hasattr(_fields, "takes_validated_data_argument"):  # it is pydantic's own
+    _fields.takes_validated_data_argument = functools.cache(_fields.takes_validated_data_argument)
 
 
 class V1Lane:
@@ -85,6 +92,7 @@ class V1Lane:
             raise Refused(f"{name} has no tasks")
         _check(self.task(SPLIT, 0), allow_code)
         self._stack = contextlib.AsyncExitStack()
+        self._tools: list[dict[str, Any]] = []
         self.endpoint = Endpoint()
 
     def about(self) -> dict[str, Any]:
@@ -98,7 +106,7 @@ class V1Lane:
             "infinite": self._infinite,
             "agents": self.agents,
             "max_turns": max((spec.max_turns or 0 for spec in self._seats.values()), default=0) or None,
-            "tools": [],  # a task's tools are known when it has begun
+            "tools": self._tools,  # those of the task are known when it has begun
             "group": False,
             "weights": {hook.__name__: float(getattr(hook, "_vf_weight", 1.0)) for hook in hooks},
         }
@@ -132,6 +140,13 @@ class V1Lane:
         self._stack.push_async_callback(self.endpoint.stop)
         self.context = ModelContext(model=MODEL, client=EvalClientConfig(base_url=url, api_key_var="NO_API_KEY"))
         await self._stack.enter_async_context(self.env.serving())
+        # Servers of the taskset that verifiers has started: every task has their tools. Others may be out of reach.
+        shared = getattr(self.env, "_shared_tools", {})
+        servers = {name: server.url for name, server in shared.items() if not server.external}
+        if servers:
+            async with contextlib.AsyncExitStack() as stack:
+                tools, _ = await tools_of(servers, LIST_TIMEOUT, stack)
+            self._tools = [_tool(tool) for tool in tools]
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -166,8 +181,7 @@ class V1Session:
         episode, self._episode = self._episode, None
         if episode is not None and not episode.done():
             episode.cancel()
-            with contextlib.suppress(BaseException):
-                await episode
+            await asyncio.wait({episode})
         self._leave()
 
     def _begun(self, trace: Any) -> None:
@@ -183,10 +197,12 @@ class V1Session:
         episode = self._episode
         assert episode is not None
         asked = asyncio.create_task(self._calls.get())
-        await asyncio.wait({asked, episode}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({asked, episode}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()  # nothing, where it is done
         if asked.done():
             return self._turn(asked.result())
-        asked.cancel()
         self._leave()
         if episode.cancelled():
             return over(error="the episode was cancelled")

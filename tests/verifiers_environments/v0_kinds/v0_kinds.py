@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -50,6 +51,12 @@ class Guess(vf.MultiTurnEnv):
             raise vf.InfraError(f"the sandbox is gone, and {state['answer']} with it")
         if text == "bug":
             raise KeyError("a bug")
+        if text == "wait":
+            _note("waits")
+            await asyncio.Event().wait()
+        if text == "judge":
+            state["final_env_response"] = [_user("judged")]
+            return state["final_env_response"]
         guess = int(text) if text.isdigit() else 0
         if guess == state["target"]:
             state["final_env_response"] = [_user("correct!")]
@@ -58,16 +65,19 @@ class Guess(vf.MultiTurnEnv):
 
     @vf.cleanup
     async def note(self, state):
-        noted = os.environ.get("CLEANED")
-        if noted:
-            with Path(noted).open("a") as file:
-                file.write("cleaned\n")
+        _note("cleaned")
 
 
 def guess(max_turns=10, **arguments):
     """Guess a number."""
 
-    def won(completion):
+    async def won(completion):
+        if completion and completion[-1]["content"] == "judged":  # by a judge who does not come to an end
+            _note("waits")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                _note("left")
         return 1.0 if completion and completion[-1]["content"] == "correct!" else 0.0
 
     tasks = _tasks([("Guess 1-100", str(target)) for target in (42, 7, 99)])
@@ -190,6 +200,14 @@ def mixture(seconds=0.2):
 def broken():
     """An environment that cannot be loaded."""
     raise RuntimeError("JUDGE_API_KEY is not set")
+
+
+def _note(what):
+    """A line for the test that asks for them."""
+    noted = os.environ.get("CLEANED")
+    if noted:
+        with Path(noted).open("a") as file:
+            file.write(f"{what}\n")
 
 
 def _user(text):

@@ -106,7 +106,8 @@ test-all: setup peers $(SLOW:%=.venv/peers/%/.installed) browser
 	@command -v slirp4netns > /dev/null || apt-get install -y -qq --no-install-recommends slirp4netns
 	$(PYTEST) -n 2 --dist loadfile -m 'not docker'
 
-# Needs an engine with Compose, and an image python:3.13-slim.
+# Needs an engine with Compose, and an image python:3.13-slim; .ci/engine makes both on a Debian machine. CI runs those
+# that are not slow.
 docker-test: setup .venv/peers/harbor-0.26.0/.installed .venv/peers/openenv-0.10.0/.installed
 	$(PYTEST) -m docker
 

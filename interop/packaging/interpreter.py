@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +12,11 @@ from pathlib import Path
 from interop.environment import Source
 from interop.packaging.requirements import PLACE
 
+_RELEASES = """
+import json
+from importlib.metadata import distributions
+print(json.dumps([(it.name.lower(), it.version, it.read_text("direct_url.json")) for it in distributions()]))
+"""
 COPY = f"{PLACE}/source"
 """Where the copy of a directory is while an image is built."""
 
@@ -21,10 +28,12 @@ class Interpreter:
     Attributes:
         target: The environment's package, or its directory.
         verifiers: The release of verifiers that it was played with.
+        releases: All that it has but what was built here, as `name==release`, by name.
     """
 
     target: str
     verifiers: str
+    releases: Sequence[str] = ()
 
     @property
     def directory(self) -> Path | None:
@@ -44,6 +53,8 @@ def interpreter_of(source: Source) -> Interpreter | None:
     if wanted is None:
         return None
     made = import_module(f"{type(source).__module__.rpartition('.')[0]}.interpreter").prepare(wanted)
-    code = "from importlib.metadata import version; print(version('verifiers'))"
-    found = subprocess.run([str(made.python), "-c", code], capture_output=True, text=True, check=True).stdout
-    return Interpreter(wanted.target, found.strip())
+    done = subprocess.run([str(made.python), "-c", _RELEASES], capture_output=True, text=True, check=True)
+    there = sorted(json.loads(done.stdout))
+    (verifiers,) = [release for name, release, _ in there if name == "verifiers"]
+    releases = [f"{name}=={release}" for name, release, built in there if built is None and "+" not in release]
+    return Interpreter(wanted.target, verifiers, releases)

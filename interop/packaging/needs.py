@@ -8,11 +8,10 @@ from importlib.metadata import packages_distributions, version
 
 from interop.environment import Description
 from interop.errors import SourceError
-from interop.packaging.requirements import file_of
+from interop.packaging.requirements import plain_name
 
 _EXTRAS = {"classic_control": "classic-control", "toy_text": "toy-text", "box2d": "box2d", "mujoco": "mujoco"}
 """Gymnasium's own environments, and the extras that they need, at least to render."""
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def needed(source: str, description: Description, given: Sequence[str]) -> list[str]:
@@ -21,7 +20,7 @@ def needed(source: str, description: Description, given: Sequence[str]) -> list[
     Raises:
         SourceError: A module is in no distribution, and nothing was given that might have it.
     """
-    names = {_plain(it) for it in given}
+    names = {plain_name(it) for it in given}
     found: dict[str, str] = {}
     for module in _modules(source, description):
         distributions = packages_distributions().get(module.partition(".")[0], [])
@@ -32,7 +31,7 @@ def needed(source: str, description: Description, given: Sequence[str]) -> list[
             )
         for name in distributions[:1]:
             found[name] = f"{name}{_extra(module)}{_release(name)}"
-    return [requirement for name, requirement in found.items() if _plain(name) not in names]
+    return [requirement for name, requirement in found.items() if plain_name(name) not in names]
 
 
 def _modules(source: str, description: Description) -> Iterator[str]:
@@ -56,10 +55,3 @@ def _release(name: str) -> str:
     """The release that is here; one that was built here is nowhere else."""
     release = version(name)
     return "" if "+" in release else f"=={release}"
-
-
-def _plain(requirement: str) -> str:
-    """The name of a requirement, by which two are the same."""
-    path = file_of(requirement)
-    named = _NAME.match(path.name.partition("-")[0] if path is not None else requirement)
-    return re.sub(r"[-_.]+", "-", named[0].lower()) if named else requirement

@@ -7,17 +7,24 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interop import __version__
 from interop.errors import SourceError
 from interop.packaging.application import OWN
+from interop.packaging.lock import locked
+
+if TYPE_CHECKING:
+    from interop.packaging.interpreter import Interpreter
 
 HUB = "openenv-interop"
 PLACE = "/opt/packages"
 """Where the directory is while the image is built."""
+IN_WHEELS = "# The wheels beside this are all that is installed."
 _EXTRAS = {"gym": "[gymnasium]", "harbor": "[harbor]"}
 _BESIDES = {"openenv": ["openenv"]}
 """What a converter needs beside the hub, which has no extra for it."""
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _FILE = re.compile(r"(?P<name>[A-Za-z0-9_.]+?)-(?P<version>[0-9][A-Za-z0-9_.!+]*?)(-.*\.whl|\.tar\.gz)$")
 
 
@@ -62,12 +69,14 @@ class Requirements:
             return [f"{HUB}[{self.converter}]>={__version__}"]
         return [f"{HUB}{_EXTRAS.get(self.converter, '')}>={__version__}", *self.named]
 
-    def write(self, directory: Path, own: Sequence[str] | None = None) -> None:
+    def write(self, directory: Path, own: Interpreter | None = None) -> None:
         """Write the requirement files, and the files that they name, into a directory that is not there.
 
-        `own` is what the environment's own interpreter has, where it runs in one: `environment.txt`, with the packages.
+        `lock.txt` holds all else that is installed to the releases that are here, unless it is in the wheels. The
+        environment's own interpreter has `environment.txt`, with the packages, and `environment.lock.txt`.
         """
         directory.mkdir()
+        given = [plain_name(it) for it in self.packages]
         hub, only = self.hub or f"{HUB}=={__version__}", []
         if (path := file_of(hub)) is not None and path.is_dir():
             for wheel in sorted(path.glob("*.whl")):
@@ -79,8 +88,12 @@ class Requirements:
             *_BESIDES.get(self.converter, ()),
         ]
         _write(directory / "requirements.txt", [*only, *installed, *(packages if own is None else ())])
+        here = [f"{HUB}{_EXTRAS.get(self.converter, '')}", *installed[1:], *(self.packages if own is None else ())]
+        _write(directory / "lock.txt", [IN_WHEELS] if only else locked(here, [HUB, *given]))
         if own is not None:
-            _write(directory / "environment.txt", [*only, *own, *packages])
+            _write(directory / "environment.txt", [*only, *own.requirements, *packages])
+            releases = [it for it in own.releases if plain_name(it) not in given]
+            _write(directory / "environment.lock.txt", [IN_WHEELS] if only else releases)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
@@ -106,6 +119,13 @@ def file_of(requirement: str) -> Path | None:
     looks = requirement.startswith(("/", "./", "../")) or requirement.endswith((".whl", ".tar.gz"))
     path = Path(requirement)
     return path if "://" not in requirement and (looks or path.exists()) else None
+
+
+def plain_name(requirement: str) -> str:
+    """The name of a requirement, by which two are the same."""
+    path = file_of(requirement)
+    named = _NAME.match(path.name.partition("-")[0] if path is not None else requirement)
+    return re.sub(r"[-_.]+", "-", named[0].lower()) if named else requirement
 
 
 def _by_name(requirement: str) -> str:

@@ -147,8 +147,7 @@ class _Text:
             self._put(directory / file, _filled(template, values))
         if not self.found.trouble:
             self._put(directory / "validation/runtime.json", json.dumps(self._plan(), indent=2) + "\n")
-        own = None if self.interpreter is None else self.interpreter.requirements
-        self.requirements.write(directory / "packages", own)
+        self.requirements.write(directory / "packages", self.interpreter)
         if self.interpreter is not None and self.interpreter.directory is not None:
             ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info")
             shutil.copytree(self.interpreter.directory, directory / SOURCE, ignore=ignored)

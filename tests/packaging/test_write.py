@@ -47,6 +47,7 @@ def test_the_files(written: Package, place: Path) -> None:
         "discovery.json",
         "models.py",
         "openenv.yaml",
+        "packages/lock.txt",
         "packages/requirements.txt",
         "pyproject.toml",
         "server/__init__.py",
@@ -106,7 +107,13 @@ def test_requirements(place: Path, tmp_path: Path) -> None:
         CLASSIC,
     ]
     names = sorted(path.name for path in (tmp_path / "a/packages").iterdir())
-    assert names == [game.name, "numpy-2.0-any.whl", "openenv_interop-1-py3-none-any.whl", "requirements.txt"]
+    assert names == [
+        "lock.txt",
+        game.name,
+        "numpy-2.0-any.whl",
+        "openenv_interop-1-py3-none-any.whl",
+        "requirements.txt",
+    ]
     assert (tmp_path / "a/Dockerfile").read_text().startswith("ARG BASE_IMAGE=acme/python:3\n")
     dependencies = tomllib.loads((tmp_path / "a/pyproject.toml").read_text())["project"]["dependencies"]
     assert dependencies == ["openenv-interop[gymnasium]>=0.1.0", "box2d>=2", "my-game==1.2", CLASSIC]

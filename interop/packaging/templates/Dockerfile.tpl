@@ -3,7 +3,7 @@ FROM $${BASE_IMAGE} AS build
 COPY packages $place
 # Compiled files that depend on nothing but their sources: two builds give equal files.
 RUN python3 -m venv /app/.venv \
- && /app/.venv/bin/pip install --no-cache-dir --no-compile -r $place/requirements.txt \
+ && /app/.venv/bin/pip install --no-cache-dir --no-compile -r $place/requirements.txt -c $place/lock.txt \
  && /app/.venv/bin/pip uninstall --quiet --yes pip \
  && python3 -m compileall -q -f -j 0 --invalidation-mode unchecked-hash /app/.venv/lib
 ${interpreter}COPY __init__.py client.py models.py openenv.yaml pyproject.toml README.md /app/env/

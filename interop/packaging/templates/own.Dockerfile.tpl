@@ -10,7 +10,7 @@ RUN python3 -I -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 
 COPY packages $place
 # Compiled files that depend on nothing but their sources: two builds give equal files.
 RUN python3 -I -m venv $home/.venv \
- && $home/.venv/bin/pip install --no-cache-dir --no-compile -r $place/requirements.txt \
+ && $home/.venv/bin/pip install --no-cache-dir --no-compile -r $place/requirements.txt -c $place/lock.txt \
  && $home/.venv/bin/pip uninstall --quiet --yes pip \
  && $home/.venv/bin/python -I -m compileall -q -f -j 0 --invalidation-mode unchecked-hash $home/.venv/lib
 COPY __init__.py client.py models.py openenv.yaml pyproject.toml README.md $home/env/

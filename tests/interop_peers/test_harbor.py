@@ -81,6 +81,25 @@ def test_the_rewards_are_those_of_harbors_own_agents(session: interop.Session, t
     play_both(session, task)
 
 
+@pytest.mark.slow  # all tasks, twice
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("agent", ["oracle", "nop"])
+def test_harbors_own_command_line_gives_the_same_rewards(python: Path, tmp_path: Path, agent: str) -> None:
+    """`harbor run` of all tasks in the namespace sandbox has what a policy through our server gets."""
+    command = [python.with_name("harbor"), "run", "-p", TASKS, "-a", agent, "-o", tmp_path, "--job-name", "job"]
+    sandbox = ["-e", "converters.harbor:NamespaceEnvironment"]
+    subprocess.run([*command, *sandbox, "-y", "-q", "-n", "2"], check=True, capture_output=True, timeout=300)
+    seen = {}
+    for path in tmp_path.glob("job/*/result.json"):
+        trial = json.loads(path.read_text())
+        rewards = (trial["verifier_result"] or {}).get("rewards")
+        seen[trial["task_name"]] = (rewards, (trial["exception_info"] or {}).get("exception_type"))
+    assert seen == {
+        task_id(task): (it.get(agent) and pytest.approx(it[agent]), it.get(f"{agent}_error"))
+        for task, it in EXPECTED.items()
+    }
+
+
 @pytest.mark.docker
 @pytest.mark.slow  # an image for each task
 @pytest.mark.timeout(900)

@@ -16,6 +16,7 @@ from typing import Any
 from converters.harbor.internet import PHASES, needs
 from converters.harbor.judge import RULES, Run, finding, judge, shown
 from converters.harbor.lint import Finding, lint
+from converters.harbor.needs import require_harbor
 from converters.harbor.tasks import HarborTask, locate, read
 from interop.errors import SourceError
 
@@ -77,10 +78,9 @@ def check(
     _find_taken_names(checked)
     if not static:
         try:
-            import harbor  # noqa: F401
-        except ImportError as exc:
-            advice = "pip install 'openenv-interop[harbor]', or lint only, with --static"
-            raise SourceError(f"playing tasks needs harbor, which is not installed ({exc}); {advice}") from exc
+            require_harbor()
+        except SourceError as exc:
+            raise SourceError(f"playing tasks needs harbor: {exc}, or lint only, with --static") from exc
         asyncio.run(_play(checked, sandbox, jobs, progress))
     return checked
 

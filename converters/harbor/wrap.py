@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from converters.harbor import actions
 from converters.harbor.actions import Observation, State
 from converters.harbor.image import TaskImage, task_image
+from converters.harbor.needs import require_harbor
 from converters.harbor.sandboxes import SANDBOXES, Sandboxes
 from converters.harbor.tasks import HarborTask, load
 from interop.environment import Description, Environment, Source, Tasks
@@ -46,12 +47,9 @@ def wrap(
         rootfs: A directory that the namespace sandbox takes for its root, instead of the machine's /usr.
 
     Raises:
-        SourceError: harbor is missing, there is no such task, or one cannot be read.
+        SourceError: harbor is missing or too old, there is no such task, or one cannot be read.
     """
-    try:
-        import harbor  # noqa: F401
-    except ImportError as exc:
-        raise SourceError(f"harbor is not installed ({exc}); pip install 'openenv-interop[harbor]'") from exc
+    require_harbor()
     how = dict(how or {})
     sandbox = how.pop("sandbox", "auto")
     if how or sandbox not in SANDBOXES:

@@ -140,7 +140,7 @@ def test_the_program_says_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["harbor:x?data=y"], "'harbor:x?data=y' names no harbor tasks"),
         (["harbor:/nothing"], "/nothing does not exist; name a task directory"),
         ([f"harbor:{TASKS}?dataset=x"], f"{TASKS} is a directory: it has no dataset 'x'"),
-        ([f"harbor:{TASKS}"], "playing tasks needs harbor, which is not installed"),
+        ([f"harbor:{TASKS}"], "playing tasks needs harbor: harbor is not installed"),
         ([f"harbor:{TASKS}", "--sandbox", "x"], "Invalid value for '--sandbox'"),
     ],
 )

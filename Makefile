@@ -54,7 +54,7 @@ V1 := $(wildcard tests/verifiers_environments/v1_*)
 .venv/peers/verifiers-0.3.1/.installed: pyproject.toml $(V1:%=%/pyproject.toml) | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	VIRTUAL_ENV=$(CURDIR)/$(@D) $(UV) pip install --quiet --compile-bytecode verifiers==0.3.1 reasoning-gym \
-		--editable . --editable ./tests/verifiers_environments/v0_kinds $(V1:%=--editable ./%)
+		--editable '.[gymnasium]' --editable ./tests/verifiers_environments/v0_kinds $(V1:%=--editable ./%)
 	@touch $@
 
 .venv/peers/verifiers-0.4.0/.installed: $(V1:%=%/pyproject.toml) | $(UV)

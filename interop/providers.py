@@ -8,8 +8,11 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from interop.errors import SourceError
-from interop.server import Server
+from interop.server import Server, Settings
 from interop.sources import PROVIDERS, is_url, options_of, to_source
+
+MOST = 4096
+"""Sessions of a server of one's own, at a time: as many sub-environments as a vector may have."""
 
 
 class Running(Protocol):
@@ -110,6 +113,7 @@ def started(source: Any, *, token: str | None = None) -> Started:
     if image is not None:
         running = image.start(token=token)
         return Started(running.url, running.stop, running.ended)
-    server = Server(to_source(source), port=0)
+    # How many sessions there are is up to whoever has started it.
+    server = Server(to_source(source), port=0, settings=Settings(max_sessions=MOST))
     server.start()
     return Started(server.url, server.stop, str)

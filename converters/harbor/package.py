@@ -78,7 +78,7 @@ def _check(how: Choices, token: str | None) -> None:
             "--single-container, or serve without a token where the container alone reaches it"
         )
     target = how.target.partition(":")[2].partition("?")[0]
-    if not is_url(how.target) and (target.startswith((".", "/")) or Path(target).exists()):
+    if not is_url(how.target) and target and (target.startswith((".", "/")) or Path(target).exists()):
         raise SourceError(
             f"{how.target} is a path of this machine, which images do not have; make a wheel of it, give that by "
             "--with, and name what it installs"

@@ -85,8 +85,9 @@ def export(
 ) -> None:
     """Write a package of another ecosystem whose environment is a server.
 
-    For verifiers the package has the server's address, which an argument of its environment overrides. For
-    harbor it is a directory of tasks, for any of its agents: a source is served inside, a server is played where it is.
+    For verifiers the package has the server's address, which an argument of its environment overrides; a source or an
+    image is served by the process that plays it. For harbor it is a directory of tasks, for any of its agents: a source
+    is served inside, a server is played where it is.
     No token is written: INTEROP_TOKEN is taken at run time. A directory that is not empty is not touched.
     Exits with 1 where the server does not speak OpenEnv, with 2 where nothing listens.
 
@@ -95,6 +96,7 @@ def export(
     \b
       interop export http://127.0.0.1:8000 --to verifiers -o ./cartpole
       interop export http://127.0.0.1:8000 --to verifiers -o ./cartpole --v0 --name my-cartpole
+      interop export gym:FrozenLake-v1 --to verifiers -o ./lake
       interop export gym:FrozenLake-v1 --to harbor -o ./lake --seeds 10
       interop export http://192.0.2.7:8000 --to harbor -o ./words --split eval --tasks 20 --name acme/words
     """

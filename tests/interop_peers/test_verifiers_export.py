@@ -83,8 +83,10 @@ def test_other_splits(rollouts: Rollouts, mixture: Path) -> None:
 
 
 @pytest.mark.slow  # interpreters that import much
-@pytest.mark.parametrize(("limit", "truncated"), [(500, False), (20, True)])
-def test_any_server_is_played_in_json(rollouts: Rollouts, tmp_path: Path, limit: int, truncated: bool) -> None:
+@pytest.mark.parametrize(("limit", "truncated", "runs"), [(500, False, True), (20, True, True), (20, True, False)])
+def test_any_server_is_played_in_json(
+    rollouts: Rollouts, tmp_path: Path, limit: int, truncated: bool, runs: bool
+) -> None:
     """CartPole to its end, in every form of an action and with replies that are none; the return is the local one."""
     forms = ["{}", '{{"action": {}}}', 'I push.\n```json\n{{"action": {}}}\n```']
     seen: list[Messages] = []
@@ -99,8 +101,10 @@ def test_any_server_is_played_in_json(rollouts: Rollouts, tmp_path: Path, limit:
         assert last == observed or last.startswith("That is no action that the environment takes: ")
         return Reply(text=forms[turn % 3].format(_push(json.loads(observed[observed.index('{"obs"') :])["obs"])))
 
-    with interop.serve(f"gym:CartPole-v1?max_episode_steps={limit}") as server:
-        assert main(["export", server.url, "--to", "verifiers", "-o", str(tmp_path), "--v0"]) == 0
+    source = f"gym:CartPole-v1?max_episode_steps={limit}"
+    with interop.serve(source) as server:
+        target = server.url if runs else source
+        assert main(["export", target, "--to", "verifiers", "-o", str(tmp_path), "--v0"]) == 0
         (played,) = rollouts("cartpole_v1", play, [1], tmp_path, seed=6, num_tasks=2)
     expected, steps = _local_return(7, limit)
     assert (played["reward"], played["error"], played["truncated"]) == (expected, None, truncated)

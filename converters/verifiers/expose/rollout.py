@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +16,8 @@ from interop.client import AsyncSession, ClientOptions
 from interop.client._common import http_url
 from interop.environment import StepResult
 from interop.errors import ConnectError, ProtocolError, ValidationError
+from interop.providers import started
+from interop.sources import is_url
 
 PATIENCE = 10
 """Replies in a row that are no action, after which an episode is given up."""
@@ -50,17 +53,19 @@ class Server:
     """What there is to know of a server before an episode.
 
     Args:
-        url: Its address.
+        target: Its address; or a source or an image, for which one server is started in this process, until its end.
         token: Its bearer token.
         timeout: Seconds for an answer.
 
     Raises:
+        SourceError: It cannot be served here.
         ConnectError: Nothing answers there, or it wants another token.
         ProtocolError: It is no OpenEnv server.
     """
 
-    def __init__(self, url: str, *, token: str | None = None, timeout: float = 60.0) -> None:
-        self.url = http_url(url)
+    def __init__(self, target: str, *, token: str | None = None, timeout: float = 60.0) -> None:
+        self.target = target
+        self.url = http_url(target) if is_url(target) else _address(target, token)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Plain JSON, whose float32 have their shortest digits: it is what the policy reads.
         self.options = ClientOptions(timeout=timeout, headers=headers, binary=False)
@@ -117,6 +122,18 @@ class Server:
             return response.json() if response.status_code == 200 else None
         except ValueError:
             return None
+
+
+_started: dict[str, str] = {}
+_lock = threading.Lock()
+
+
+def _address(source: str, token: str | None) -> str:
+    """Where a source or an image is served by this process."""
+    with _lock:
+        if source not in _started:
+            _started[source] = started(source, token=token).url  # it ends with the process
+        return _started[source]
 
 
 @dataclass(kw_only=True)

@@ -29,7 +29,7 @@ def load(
     """The environment of a server, whose bearer token is in INTEROP_TOKEN.
 
     Args:
-        url: The server's address.
+        url: The server's address; or a source or an image, which is served in this process then.
         split: The split of the dataset; by default the first of the Task API's of the type `train`, else its first.
         eval_split: The split of `eval_dataset`; by default the first other one.
         num_tasks: How many tasks there are where the server has no Task API: each is a seed.

@@ -29,7 +29,7 @@ class OpenEnvTask(vf.Task[OpenEnvData]):
 
 class OpenEnvConfig(vf.TasksetConfig):
     url: str | None = None
-    """The server's address; by default that of the package."""
+    """The server's address, a source or an image; by default that of the package."""
     split: str | None = None
     """A split of the Task API; by default its first."""
     num_tasks: int = 100
@@ -49,7 +49,7 @@ class OpenEnvTaskset(vf.Taskset[OpenEnvTask, OpenEnvConfig]):
         server = _server(config.url or self.URL)
         for reset in server.resets(config.split, config.num_tasks, config.seed):
             name = " ".join(f"{key}={value}" for key, value in reset.items())
-            data = OpenEnvData(id=name, name=f"{server.name} {name}", prompt=None, url=server.url, reset=reset)
+            data = OpenEnvData(id=name, name=f"{server.name} {name}", prompt=None, url=server.target, reset=reset)
             yield OpenEnvTask(data, config.task)
 
 

@@ -4,7 +4,7 @@ version = "0.1.0"
 description = "An OpenEnv server as an environment of verifiers."
 readme = "README.md"
 requires-python = ">=3.12"
-dependencies = ["openenv-interop>=$version", "verifiers>=0.3.1"]
+dependencies = [$needs"verifiers>=0.3.1"]
 
 [build-system]
 requires = ["hatchling"]

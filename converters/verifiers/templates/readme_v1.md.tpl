@@ -1,6 +1,6 @@
 # $name
 
-The OpenEnv server of `$environment` at `$url`, as a taskset of verifiers (v1 API).
+`$environment` of `$url`, by OpenEnv, as a taskset of verifiers (v1 API).
 
 ```console
 $$ pip install .
@@ -8,5 +8,5 @@ $$ vf-eval $name --model MODEL        # `eval` in verifiers 0.3.1
 $$ vf-eval $name --model MODEL --env.taskset.url http://127.0.0.1:9000 --env.taskset.num-tasks 20
 ```
 
-The server must be running. Where it wants a bearer token, set `INTEROP_TOKEN`. `openenv_reward` is the sum of the
-rewards that the server gives in an episode.
+$running
+`openenv_reward` is the sum of the rewards that the environment gives in an episode.

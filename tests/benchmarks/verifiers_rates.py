@@ -32,11 +32,11 @@ ROUNDS, SECONDS, TURNS = 5, 3.0, 10
 
 @dataclass(frozen=True)
 class Served:
-    """A server in a process of its own, with one worker."""
+    """A server in a process of its own, and its workers."""
 
     url: str
     hub: int
-    worker: int
+    workers: Sequence[int]
 
     def through_the_wire(self, sessions: int) -> tuple[float, float, float]:
         """Steps per second of so many sessions, played by one thread, and CPU of hub and worker, ms a step."""
@@ -47,17 +47,20 @@ class Served:
             for player in players:
                 player.receive()
                 player.send("step", {"content": "1"})
-            began, steps, before = time.perf_counter(), 0, (_cpu(self.hub), _cpu(self.worker))
+            began, steps, before = time.perf_counter(), 0, (_cpu(self.hub), self._working())
             while time.perf_counter() - began < SECONDS:
                 for player in players:
                     frame = player.receive()
                     steps += frame["reward"] is not None
                     player.send(*(("reset", {"index": 0}) if frame["done"] else ("step", {"content": "1"})))
             seconds = time.perf_counter() - began
-            hub, worker = _cpu(self.hub) - before[0], _cpu(self.worker) - before[1]
+            hub, worker = _cpu(self.hub) - before[0], self._working() - before[1]
             for player in players:
                 player.receive()
         return steps / seconds, 1e3 * hub / steps, 1e3 * worker / steps
+
+    def _working(self) -> float:
+        return sum(map(_cpu, self.workers))
 
 
 def _cpu(pid: int) -> float:
@@ -67,10 +70,10 @@ def _cpu(pid: int) -> float:
 
 
 @contextmanager
-def serving(target: str, python: Path) -> Iterator[Served]:
+def serving(target: str, python: Path, workers: int = 1) -> Iterator[Served]:
     """Serve an environment."""
     command = [sys.executable, "-m", "interop", "serve", f"verifiers:{target}", "--python", str(python)]
-    command += ["--port", "0", "--max-sessions", "600", "--json"]
+    command += ["--port", "0", "--max-sessions", "600", "--workers", str(workers), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
             assert server.stdout is not None
@@ -78,7 +81,7 @@ def serving(target: str, python: Path) -> Iterator[Served]:
             children = subprocess.run(
                 ["pgrep", "--parent", str(server.pid), "--full", "worker/main.py"], capture_output=True
             )
-            yield Served(url, server.pid, int(children.stdout))
+            yield Served(url, server.pid, [int(pid) for pid in children.stdout.split()])
         finally:
             server.terminate()
 
@@ -107,16 +110,19 @@ def natively() -> float:
 
 def main() -> None:
     native: list[float] = []
-    work: dict[str, list[tuple[float, float, float]]] = {"64 sessions": [], "500 sessions": [], "v1, 32 sessions": []}
+    names = ("64 sessions", "500 sessions", "64 sessions, 2 workers", "v1, 32 sessions")
+    work: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     waits: list[tuple[float, float]] = []
     with (
         serving(f"v0_kinds?kind=guess&max_turns={TURNS}", PYTHON) as v0,
+        serving(f"v0_kinds?kind=guess&max_turns={TURNS}", PYTHON, workers=2) as two,
         serving("v1_reverse", PYTHON_V1) as v1,
     ):
         for _ in range(ROUNDS):
             native.append(natively())
             work["64 sessions"].append(v0.through_the_wire(64))
             work["500 sessions"].append(v0.through_the_wire(500))
+            work["64 sessions, 2 workers"].append(two.through_the_wire(64))
             work["v1, 32 sessions"].append(v1.through_the_wire(32))
             waits.append(latencies(v0.url))
     table = Table(

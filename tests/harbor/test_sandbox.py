@@ -130,7 +130,8 @@ def test_a_cancelled_command_is_killed(shared: Box) -> None:
         assert task.cancelled()
 
     shared.runner.run(cancel())
-    assert shared.run(["pgrep", "-f", "sleep 613"]).stdout == b""
+    while shared.run(["pgrep", "-f", "sleep 613"]).stdout:  # it is killed, and the kernel takes its time
+        pass
 
 
 def test_a_sink_that_fails_ends_the_command(shared: Box) -> None:

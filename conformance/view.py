@@ -75,7 +75,9 @@ class Reply:
         if self.event.size > len(self.event.payload):
             raise Broken(f"a message of {self.event.size} bytes is too long to be judged")
         if self.is_packed:
-            return self._unpacked()
+            if self.event.parsed is None:
+                self.event.parsed = self._unpacked()
+            return self.event.parsed
         if self.event.parsed is None:
             try:
                 self.event.parsed = json.loads(self.raw)

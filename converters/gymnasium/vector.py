@@ -156,7 +156,8 @@ class SessionsVectorEnv(SyncVectorEnv):
             autoreset_mode=AutoresetMode(autoreset_mode),
         )
         for number, env in enumerate(self.envs):
-            env.unwrapped._about = partial(self._became, number)  # type: ignore[attr-defined]
+            assert isinstance(env.unwrapped, OpenEnvEnv)
+            env.unwrapped._about = partial(self._became, number)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all sub-environments."""
@@ -246,7 +247,7 @@ def make_vec(
     own: list[Started] = []
     try:
         if there is None:
-            own += [started(source) for _ in range(servers)]
+            own.extend(started(source) for _ in range(servers))  # one by one: what follows ends them if one fails
         env = _vector(
             there or [server.url for server in own], num_envs, sessions, isinstance(source, (list, tuple)), kwargs
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from interop.errors import InteropError, SourceError
 from interop.packaging.engine import engine
+from interop.packaging.requirements import HUB
 
 Progress = Callable[[str], None]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TAIL = 6
 """Of a build that has failed so many lines are looked at for its error."""
 
@@ -37,14 +40,13 @@ def build(
     said: list[str] = []
     try:
         for event in _events(docker, directory, dockerfile, tag, arguments):
-            for line in str(event.get("stream") or "").splitlines():
+            for line in _COLOUR.sub("", str(event.get("stream") or "")).splitlines():
                 if line.strip():
                     said.append(line)
                     progress(line)
             if "error" in event:
-                raise InteropError(
-                    f"the image of {directory} cannot be built: {str(event['error']).strip()}{_last(said)}"
-                )
+                why = f"{str(event['error']).strip()}{_last(said)}{_advice(said)}"
+                raise InteropError(f"the image of {directory} cannot be built: {why}")
         image = docker.images.get(tag)
     finally:
         docker.close()
@@ -82,3 +84,13 @@ def _last(said: list[str]) -> str:
     """What was said before the engine gave up, as the program shows it: in one line."""
     words = [line for line in said[-_TAIL:] if not line.startswith(("Step ", " --->"))]
     return f"; before that: {' / '.join(words)}" if words else ""
+
+
+def _advice(said: list[str]) -> str:
+    """What to do where the hub is that of a checkout, which no package index has."""
+    if not any(f"No matching distribution found for {HUB}" in line for line in said):
+        return ""
+    return (
+        f". No package index has this release of the hub: make a wheel of its checkout, pip wheel --no-deps "
+        f"--wheel-dir wheels CHECKOUT, and write the package with --hub wheels/{HUB.replace('-', '_')}-...whl"
+    )

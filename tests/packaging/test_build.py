@@ -56,6 +56,11 @@ def test_without_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
             "FROM python:3.13-slim\nRUN echo some words && false\n",
             ["returned a non-zero code: 1", "before that: some words"],
         ),
+        (
+            "FROM python:3.13-slim\n"
+            "RUN printf '\\033[91mNo matching distribution found for openenv-interop==9\\033[0m\\n' && false\n",
+            ["before that: No matching distribution found for openenv-interop==9", "wheel of its checkout"],
+        ),
         ("FROM python:3.13-slim\nNONSENSE\n", ["unknown instruction: NONSENSE"]),
         ("FROM python:3.13-slim\nCOPY nowhere /\n", ["nowhere"]),
     ],
@@ -67,6 +72,7 @@ def test_a_broken_dockerfile(
     assert main(["build", str(package(tmp_path, dockerfile)), "-t", "interop-test-broken"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: the image of {tmp_path} cannot be built: ")
+    assert "\x1b" not in error
     for word in words:
         assert word in error
 

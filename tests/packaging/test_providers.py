@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,23 @@ def test_what_fails_stops_its_machine(machines: list[Machine]) -> None:
     assert [it.stops for it in machines] == [1, 1]
     with pytest.raises(SourceError, match="there is no size 3"):
         interop.make("cloud:CartPole-v1?size=3")
+
+
+def test_what_was_started_is_stopped_where_the_next_is_not(
+    machines: list[Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vector of several machines of which one cannot be had leaves none."""
+    start = Cloud.start
+
+    def once(self: Cloud, *args: Any, **how: Any) -> Machine:
+        if machines:
+            raise SourceError("there is no machine left")
+        return start(self, *args, **how)
+
+    monkeypatch.setattr(Cloud, "start", once)
+    with pytest.raises(SourceError, match="there is no machine left"):
+        interop.make_vec("cloud:CartPole-v1", 2, servers=2)
+    assert [it.stops for it in machines] == [1]
 
 
 def test_commands_take_it(machines: list[Machine], capsys: pytest.CaptureFixture[str]) -> None:

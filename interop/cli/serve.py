@@ -173,7 +173,8 @@ def serve(
 def _run(image: Image, told: set[str], host: str, port: int, token: str | None, json: bool) -> None:
     """Serve an image, whose server has its own settings."""
     if told:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(told))
+        names = {"packages": "with", "origins": "allow-origin"}
+        options = ", ".join(sorted(f"--{names.get(name, name).replace('_', '-')}" for name in told))
         raise CommandError(
             f"{image.text} is an image with a server of its own, which has its own settings; leave out {options}"
         )

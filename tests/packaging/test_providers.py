@@ -188,10 +188,11 @@ def test_commands_take_it(machines: list[Machine], capsys: pytest.CaptureFixture
 
 def test_serve_has_no_settings_for_it(machines: list[Machine], capsys: pytest.CaptureFixture[str]) -> None:
     """What the image's own server decides is refused, by name."""
-    assert main(["serve", "cloud:CartPole-v1", "--isolation", "process", "--max-sessions", "3"]) == 2
+    options = ["--isolation", "process", "--max-sessions", "3", "--with", "it", "--allow-origin", "http://a.example"]
+    assert main(["serve", "cloud:CartPole-v1", *options]) == 2
     assert capsys.readouterr().err == (
         "error: cloud:CartPole-v1 is an image with a server of its own, which has its own settings; leave out "
-        "--isolation, --max-sessions\n"
+        "--allow-origin, --isolation, --max-sessions, --with\n"
     )
     assert machines == []
 
